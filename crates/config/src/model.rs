@@ -1,0 +1,504 @@
+//! The configuration as meant: defaults filled in, names resolved, nothing left to check.
+//!
+//! Only validation makes these values, so an id never dangles and no number is out of its bounds.
+//! How a user writes them is the business of the reading side, not of this file.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Index into [`Config::listeners`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerId(pub u32);
+/// Index into [`Config::routes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u32);
+/// Index into [`Config::pools`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolId(pub u32);
+/// Index into [`Config::policies`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PolicyId(pub u32);
+
+/// Everything a process needs to serve.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Worker threads; `None` is one for each core the process may use.
+    pub workers: Option<NonZeroU32>,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+    /// Where connections are accepted, in the order written.
+    pub listeners: Vec<Listener>,
+    /// What is done with a request, in the order written (which is not the order of precedence).
+    pub routes: Vec<Route>,
+    /// Groups of servers.
+    pub pools: Vec<Pool>,
+    /// Named rules that listeners and routes apply.
+    pub policies: Vec<Policy>,
+}
+
+/// How long running exchanges may take to finish after the first SIGTERM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shutdown {
+    /// Requests in progress; 30 s.
+    pub drain: Duration,
+    /// Tunnels (WebSocket and other upgrades); 5 min.
+    pub drain_tunnels: Duration,
+}
+
+/// Where connections are accepted, and what one client may take there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its key in the file.
+    pub name: String,
+    /// At least one; port 0 takes any free port.
+    pub bind: Vec<SocketAddr>,
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed; none by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How much.
+    pub limits: ListenerLimits,
+    /// How long.
+    pub timeouts: ListenerTimeouts,
+    /// What servers are told about the client.
+    pub identity: Identity,
+    /// How paths are made comparable before routing.
+    pub path: PathRules,
+    /// Applied to every request of this listener, before those of the route.
+    pub policies: Vec<PolicyId>,
+}
+
+/// How much one listener, and one client of it, may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerLimits {
+    /// Open connections; `None` is computed from the process's file descriptor limit.
+    pub connections: Option<u32>,
+    /// Open connections of one client address (IPv6: of one /64); 1,000 by default.
+    pub connections_per_ip: u32,
+    /// Bytes of a request head; 32 KiB. Beyond: 431.
+    pub head: usize,
+    /// Bytes of a request line; 16 KiB. Beyond: 414.
+    pub request_line: usize,
+    /// Fields in a head, and in a trailer section; 100. Beyond: 431.
+    pub fields: usize,
+    /// Bytes of a request body; `None` is unlimited. Beyond: 413.
+    pub body: Option<u64>,
+    /// Requests on one connection; 100,000.
+    pub requests_per_connection: u32,
+}
+
+/// How long a client may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTimeouts {
+    /// From a head's first byte (or the accept) to its last; 10 s. Beyond: 408.
+    pub head: Duration,
+    /// Bytes a second a head must keep up once a grace of 2 s is over; 500; 0 is off.
+    pub head_rate_min: u64,
+    /// Longest silence inside a request body; 30 s. Beyond: 408.
+    pub body_idle: Duration,
+    /// Bytes a second a request body must keep up on average after a grace of 10 s; 1 KiB; 0 is off.
+    pub body_rate_min: u64,
+    /// Longest time a client may accept nothing of a response; 30 s.
+    pub send_idle: Duration,
+    /// Bytes a second a client must take of a response while it has some waiting, after a grace
+    /// of 10 s; 1 KiB; 0 is off.
+    pub send_rate_min: u64,
+    /// A kept-alive connection without a request; 60 s.
+    pub idle: Duration,
+    /// A connection's age at which it is closed after the exchange in progress; 1 h.
+    pub age_max: Duration,
+}
+
+/// What servers are told about the client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `X-Real-IP`; on.
+    pub x_forwarded: bool,
+    /// `Forwarded` (RFC 7239); off.
+    pub forwarded: bool,
+    /// `Via` (RFC 9110 §7.6.3) in both directions, with this pseudonym; `None` is off.
+    pub via: Option<String>,
+    /// `X-Request-Id`: made here unless a trusted peer sent one; on.
+    pub request_id: bool,
+}
+
+/// How paths are made comparable before routing (RFC 3986 §6.2.2). What is matched is forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathRules {
+    /// `%2F` and `%5C` in a path; reject.
+    pub encoded_slash: EncodedSlash,
+    /// `//` becomes `/`; on.
+    pub merge_slashes: bool,
+}
+
+/// What to do with an encoded separator in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncodedSlash {
+    /// 400.
+    Reject,
+    /// Leave it as it is: it is data, not a separator.
+    Keep,
+    /// Treat it as the separator it encodes.
+    Decode,
+}
+
+/// Which requests, and what is done with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// As written, else made from the match (`shop.example/api`); unique.
+    pub name: String,
+    /// What a request must be like.
+    pub matches: Match,
+    /// What is done with it.
+    pub action: Action,
+    /// Applied to its requests, after those of the listener.
+    pub policies: Vec<PolicyId>,
+}
+
+/// A condition on a request. The empty `All` matches everything.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Match {
+    /// Each of these.
+    All(Vec<Self>),
+    /// At least one of these; never empty.
+    Any(Vec<Self>),
+    /// Not this.
+    Not(Box<Self>),
+    /// The request came in through this listener.
+    Listener(ListenerId),
+    /// The authority's host.
+    Host(HostMatch),
+    /// The normalised path.
+    Path(PathMatch),
+    /// One of these methods, upper or lower case as RFC 9110 §9.1 has them: case-sensitive.
+    Method(Vec<String>),
+    /// A field line of this name (lower case).
+    Header(String, ValueMatch),
+    /// A cookie of this name (case-sensitive).
+    Cookie(String, ValueMatch),
+    /// A query parameter of this name (percent-decoded, case-sensitive).
+    Query(String, ValueMatch),
+    /// The client's address (after trusted proxies) is in one of these networks.
+    Client(Vec<IpNet>),
+}
+
+/// A host name, lower case, without a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostMatch {
+    /// This name or address.
+    Exact(String),
+    /// `*.example.com` (stored `example.com`): one or more labels before it.
+    Wildcard(String),
+}
+
+/// A path, in normalised form.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PathMatch {
+    /// This path.
+    Exact(String),
+    /// This path and everything below it on segment boundaries: `/api` matches `/api` and
+    /// `/api/x`, not `/apis`. Stored without a trailing slash; `/` is stored as the empty string.
+    Prefix(String),
+    /// Matches anywhere unless anchored.
+    Regex(Pattern),
+}
+
+/// What a field's, cookie's or parameter's value must be like.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ValueMatch {
+    /// There, with whatever value.
+    Present,
+    /// Exactly this.
+    Exact(String),
+    /// Matches anywhere unless anchored.
+    Regex(Pattern),
+}
+
+/// A regular expression that compiled: linear time, bounded size.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub regex::bytes::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Send it to a server of this pool.
+    Pool(PoolId),
+    /// Send it to a pool chosen at random by weight; at least one weight is not 0.
+    Split(Vec<(PoolId, u32)>),
+    /// Answer with a `Location`.
+    Redirect(Redirect),
+    /// Answer with this.
+    Respond(Respond),
+}
+
+/// A redirect (RFC 9110 §15.4).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308 (the default).
+    pub status: u16,
+    /// The `Location`, piece by piece.
+    pub to: Vec<RedirectPart>,
+}
+
+/// A piece of a `Location`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedirectPart {
+    /// This text.
+    Text(String),
+    /// `${host}`: the host asked for, without port.
+    Host,
+    /// `${path}`: the normalised path.
+    Path,
+    /// `${path.rest}`: what follows the matched prefix; begins with `/` or is empty.
+    PathRest,
+    /// `${query}`: `?` and the query, or nothing.
+    Query,
+}
+
+/// A fixed response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// `Content-Type`; `text/plain; charset=utf-8` by default.
+    pub content_type: String,
+    /// The content; at most 64 KiB.
+    pub body: String,
+}
+
+/// Servers that can stand in for each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Its key in the file.
+    pub name: String,
+    /// How one of them is chosen.
+    pub balance: Balance,
+    /// At least one.
+    pub servers: Vec<Server>,
+    /// The `Host` that servers see.
+    pub host: HostRewrite,
+    /// How long a server may take.
+    pub timeouts: PoolTimeouts,
+    /// Connections kept for the next request.
+    pub keep_alive: KeepAlive,
+    /// Another try when a server failed.
+    pub retry: Retry,
+}
+
+/// A pool's member.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Where it listens.
+    pub address: Address,
+    /// Its share relative to the others; 1 by default, 0 takes nothing, at most 1,000.
+    pub weight: u32,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A literal address and port.
+    Socket(SocketAddr),
+    /// A name to look up, and a port.
+    Name(String, u16),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Socket(address) => write!(f, "{address}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+/// The `Host` that servers see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRewrite {
+    /// The client's.
+    Preserve,
+    /// The server's own address as written in the file.
+    Server,
+    /// This one.
+    Set(String),
+}
+
+/// How a server is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Balance {
+    /// `round_robin`: each in turn, weights ignored.
+    RoundRobin,
+    /// `weighted_round_robin`: smooth, exact over a cycle.
+    WeightedRoundRobin,
+    /// `least_connections`: fewest requests in flight for its weight.
+    LeastConnections,
+    /// `random`: by weight.
+    Random,
+    /// `p2c`: the less loaded of two drawn at random.
+    PowerOfTwo,
+    /// `p2c_ewma` (the default): the one of two with the smaller latency × load.
+    PeakEwma(PeakEwma),
+    /// `ip_hash`: the client's address decides.
+    IpHash(HashTable),
+    /// `consistent_hash`: a key of the request decides.
+    ConsistentHash(ConsistentHash),
+}
+
+/// Peak exponentially weighted moving average of the response latency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeakEwma {
+    /// Time in which an old sample loses 63 % of its weight; 10 s.
+    pub decay: Duration,
+    /// Added latency for a failed request, so that failing fast does not look fast; 1 s.
+    pub failure_penalty: Duration,
+}
+
+/// Consistent hashing on a key of the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsistentHash {
+    /// What is hashed. A request without it is balanced by power of two choices.
+    pub key: HashKey,
+    /// The table.
+    pub table: HashTable,
+}
+
+/// A hash table and the load bound on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HashTable {
+    /// Which one.
+    pub kind: HashKind,
+    /// A server takes at most this factor of the mean load, then the next is asked; 1.0 to 10.0.
+    pub bounded_load: Option<f64>,
+}
+
+/// Which table maps a hash to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashKind {
+    /// `ring`: 160 points for each unit of weight.
+    Ring,
+    /// `maglev` (the default): 65,537 slots.
+    Maglev,
+}
+
+/// What of a request is hashed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address.
+    ClientIp,
+    /// The value of this field (lower case).
+    Header(String),
+    /// The value of this cookie.
+    Cookie(String),
+    /// The normalised path without the query.
+    Path,
+    /// The value of this query parameter.
+    Query(String),
+}
+
+/// How long a server may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolTimeouts {
+    /// Until the connection stands; 3 s. Beyond: 504 `connect_timeout`.
+    pub connect: Duration,
+    /// From the request's last byte to the response head; 60 s. Beyond: 504 `response_timeout`.
+    pub first_byte: Duration,
+    /// Longest silence inside a response body or while a server takes no more of a request; 60 s.
+    pub idle: Duration,
+    /// Longest silence of a tunnel in both directions; 1 h.
+    pub tunnel: Duration,
+}
+
+/// Connections kept for the next request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeepAlive {
+    /// Idle connections kept for each server and worker; 64; 0 keeps none.
+    pub idle_max: u32,
+    /// How long an idle one is kept; 50 s, less if the server is seen to close earlier.
+    pub idle: Duration,
+    /// A connection's age at which it is not used again; 1 h.
+    pub age_max: Duration,
+}
+
+/// Another try when a server failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Further tries on another server, for requests of which that is known to be safe; 1.
+    /// A connection that died while idle does not count.
+    pub attempts: u32,
+}
+
+/// A named rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Its key in the file.
+    pub name: String,
+    /// What it does.
+    pub kind: PolicyKind,
+}
+
+/// What a policy does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PolicyKind {
+    /// `fields`: edit the fields of requests and responses.
+    Fields(FieldEdits),
+    /// `access_log`: a line for each exchange.
+    AccessLog(AccessLog),
+}
+
+/// Edits of the fields of a message; applied in the order remove, set, add.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldEdits {
+    /// On the request, before it is sent to a server.
+    pub request: Edits,
+    /// On the response, before it is sent to the client.
+    pub response: Edits,
+}
+
+/// Names are lower case as compared, and written as given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// Taken away.
+    pub remove: Vec<String>,
+    /// Replaced or added.
+    pub set: Vec<(String, String)>,
+    /// Added beside what is there.
+    pub add: Vec<(String, String)>,
+}
+
+/// A line for each exchange.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    /// How it is written.
+    pub format: LogFormat,
+    /// Where to.
+    pub to: LogTarget,
+    /// Share of exchanges that are logged, 0.0 to 1.0; failures always are.
+    pub sample: f64,
+}
+
+/// How an access log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line (the default).
+    Json,
+    /// One line for people.
+    Text,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LogTarget {
+    /// Standard output (the default).
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to this file.
+    File(String),
+}
