@@ -1,2 +1,25 @@
-//! Stub.
-fn main() {}
+//! The `evenkeel` command: owns the process (arguments, files, signals, threads, logs, exit code).
+//! What happens to a request is the business of `evenkeel-proxy`, not of this crate.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod demo;
+mod failure;
+mod log;
+mod resolve;
+mod signals;
+mod sources;
+mod supervisor;
+mod terminal;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,60 @@
+# What people and CI run. `make help` lists it.
+
+CARGO ?= cargo
+# What the tests use beyond the Rust toolchain, by the name of the command.
+TEST_COMMANDS := curl nginx wrk python3
+
+.PHONY: help demo run test test-packages check docs bench build release clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## Build, and show three servers being balanced, live
+	@$(CARGO) run --quiet --package evenkeel -- demo
+
+run: ## Run with ./evenkeel.yaml
+	@$(CARGO) run --release --quiet --package evenkeel -- run
+
+build: ## Build everything, for development
+	$(CARGO) build --workspace --all-targets
+
+release: ## Build the binary as it is shipped: target/release/evenkeel
+	$(CARGO) build --release --package evenkeel
+
+test: test-packages build ## Run every test
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	  $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc --quiet; \
+	else \
+	  $(CARGO) test --workspace; \
+	fi
+
+test-packages: # Debian packages that the tests need and that are missing
+	@missing=; for command in $(TEST_COMMANDS); do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $$command >/dev/null || missing="$$missing $$command"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing$$missing"; \
+	  apt-get update -qq && \
+	  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	else \
+	  echo "the tests need:$$missing (on Debian, as root: apt-get install$$missing)"; exit 1; \
+	fi
+
+check: ## Formatting, lints, and every example
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --package evenkeel --no-default-features -- -D warnings
+	@for example in examples/*.yaml; do \
+	  $(CARGO) run --quiet --package evenkeel -- check "$$example" >/dev/null || exit 1; \
+	done; echo "every example passes"
+
+docs: ## Write docs/configuration.md anew
+	@$(CARGO) run --quiet --package evenkeel -- reference > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
+bench: ## Measure the data path
+	$(CARGO) run --release --package evenkeel-bench
+
+clean: ## Remove what was built
+	$(CARGO) clean

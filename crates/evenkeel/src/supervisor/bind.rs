@@ -1,0 +1,75 @@
+//! Trying the addresses of all listeners before the workers bind them. Workers share an address
+//! with SO_REUSEPORT, so a second process of the same user would share it silently too; a plain
+//! bind refuses that, and its error names the listener.
+
+use std::io;
+use std::net::SocketAddr;
+
+use evenkeel_config::Config;
+use socket2::{Domain, Socket, Type};
+
+use crate::failure::{Exit, Failure};
+
+/// Says of every address whether it can be had.
+pub(super) fn probe(config: &Config) -> Result<(), Failure> {
+    let mut refused = Vec::new();
+    for listener in &config.listeners {
+        for address in listener.bind.iter().filter(|address| address.port() != 0) {
+            if let Err(error) = try_bind(*address) {
+                refused.push(explain(&listener.name, *address, &error));
+            }
+        }
+    }
+    match refused.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Bind, refused.join("\nerror: "))),
+    }
+}
+
+/// Bound but never listening: no connection can get lost in it.
+fn try_bind(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?; // connections of an earlier run in TIME_WAIT do not count
+    socket.bind(&address.into())
+}
+
+fn explain(listener: &str, address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    let (reason, help) = match error.kind() {
+        io::ErrorKind::AddrInUse => (
+            "another process listens there".to_owned(),
+            format!("`ss -ltnp 'sport = :{port}'` shows which; stop it, or choose another port"),
+        ),
+        io::ErrorKind::PermissionDenied if port < 1024 => (
+            "permission denied".to_owned(),
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE \
+             (`setcap cap_net_bind_service=+ep $(command -v evenkeel)`)"
+                .to_owned(),
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "this machine has no such address".to_owned(),
+            format!("`ip address` shows what it has; 0.0.0.0:{port} is all of IPv4"),
+        ),
+        _ => (error.to_string(), "choose another address".to_owned()),
+    };
+    format!("listener `{listener}` cannot listen on {address}: {reason}\nhelp: {help}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_refused_and_a_free_one_is_not() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = try_bind(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(explain("web", address, &error).contains("another process"));
+        drop(taken);
+        try_bind(address).unwrap();
+    }
+}

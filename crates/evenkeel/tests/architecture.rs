@@ -1,0 +1,142 @@
+//! The rules of the house that a compiler does not know, checked: which crate may use which, and
+//! what every source file has. A new arrow is a decision, so it is made here first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Crate of ours, where it is, and those of ours it may use.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("crates/config", &[]),
+    ("crates/codec", &[]),
+    ("crates/balancer", &[]),
+    ("crates/runtime", &[]),
+    ("crates/proxy", &["config", "codec", "balancer", "runtime"]),
+    ("crates/evenkeel", &["config", "codec", "balancer", "runtime", "proxy"]),
+    ("tools", &[]),
+    ("bench", &["config", "codec", "balancer", "runtime", "proxy", "tools"]),
+];
+
+/// Crates of ours that tests may use besides: the tools share no code with what they test.
+const TESTS_MAY_USE: &[&str] = &["tools"];
+
+/// Crates of others that only these of ours may use: what does I/O, blocks or draws.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("tokio", &["crates/runtime", "crates/evenkeel", "tools", "bench"]),
+    ("libc", &["crates/runtime"]),
+    ("rustix", &["crates/runtime"]),
+    ("signal-hook", &["crates/evenkeel"]),
+    ("tracing-subscriber", &["crates/evenkeel"]),
+    ("ratatui", &["crates/evenkeel"]),
+    ("clap", &["crates/evenkeel", "tools", "bench"]),
+];
+
+/// Where `unsafe` is impossible, not only denied.
+const FORBID_UNSAFE: &[&str] = &[
+    "crates/config/src/lib.rs",
+    "crates/codec/src/lib.rs",
+    "crates/balancer/src/lib.rs",
+    "crates/proxy/src/lib.rs",
+    "crates/evenkeel/src/main.rs",
+];
+
+/// File names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "misc", "manager"];
+
+/// A file beyond this is two ideas; its tests may be as long again.
+const LINES_MAX: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Dependencies of a manifest: those that ship, and those of tests only.
+fn dependencies(manifest: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut shipped, mut tests) = (Vec::new(), Vec::new());
+    let mut section = "";
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some(name) = line.split(['.', ' ', '=']).next().filter(|n| !n.is_empty()) {
+            match section {
+                _ if name.starts_with('#') => {}
+                "[dev-dependencies]" => tests.push(name),
+                _ if section.ends_with("dependencies]") => shipped.push(name),
+                _ => {}
+            }
+        }
+    }
+    (shipped, tests)
+}
+
+#[test]
+fn crates_use_only_what_they_may() {
+    for (place, may_use) in MAY_USE {
+        let manifest = read(&root().join(place).join("Cargo.toml"));
+        let (shipped, tests) = dependencies(&manifest);
+        for used in shipped.iter().filter_map(|name| name.strip_prefix("evenkeel-")) {
+            assert!(may_use.contains(&used), "{place} may not use {used}");
+        }
+        for used in tests.iter().filter_map(|name| name.strip_prefix("evenkeel-")) {
+            let may = may_use.contains(&used) || TESTS_MAY_USE.contains(&used);
+            assert!(may, "{place} may not use {used}, not even in tests");
+        }
+        for (name, only_in) in ONLY_IN {
+            let uses = shipped.contains(name);
+            assert!(!uses || only_in.contains(place), "{place} may not use {name}");
+        }
+    }
+}
+
+#[test]
+fn every_crate_is_in_the_table() {
+    for entry in fs::read_dir(root().join("crates")).unwrap().flatten() {
+        let place = format!("crates/{}", entry.file_name().to_string_lossy());
+        assert!(MAY_USE.iter().any(|(listed, _)| *listed == place), "{place} is not in the table");
+    }
+}
+
+#[test]
+fn crates_without_unsafe_say_so() {
+    for file in FORBID_UNSAFE {
+        let text = read(&root().join(file));
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{file}");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_is_one_idea_long() {
+    let mut files = Vec::new();
+    for place in ["crates", "tools", "bench"] {
+        collect(&root().join(place), &mut files);
+    }
+    assert!(files.len() > 20, "found only {} files", files.len());
+    for path in files {
+        let text = read(&path);
+        let shown = path.display();
+        assert!(text.starts_with("//!"), "{shown} does not begin by saying what it owns");
+        let stem = path.file_stem().unwrap().to_string_lossy();
+        assert!(!EMPTY_NAMES.contains(&stem.as_ref()), "{shown}: the name says nothing");
+        let is_test = path.components().any(|c| c.as_os_str() == "tests") || stem == "tests";
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let lines = code.lines().count();
+        assert!(is_test || lines <= LINES_MAX, "{shown} has {lines} lines");
+        for mark in [concat!("TO", "DO"), concat!("FIX", "ME")] {
+            assert!(!text.contains(mark), "{shown} has a {mark}");
+        }
+    }
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() && entry.file_name() != "target" {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
