@@ -5,9 +5,9 @@ mod access_logs;
 mod bind;
 mod readings;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -212,7 +212,11 @@ impl Running {
         };
         let connections = self.connections();
         let limit = shutdown.drain;
-        tracing::info!(connections, ?limit, "draining: no new connections; a second signal ends at once");
+        tracing::info!(
+            connections,
+            ?limit,
+            "draining: no new connections; a second signal ends at once"
+        );
         self.order(|| Command::Drain(drain));
         drain.tunnels_until + END_GRACE
     }

@@ -1,5 +1,6 @@
 //! The command line as a script sees it: exit codes, what goes to which stream, and what the
 //! messages say about typical mistakes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -98,6 +98,7 @@ fn shorten(explained: &str) -> String {
         return explained.to_owned();
     };
     let rest = lines.len() - SUMMARY_ROUTES_MAX;
-    let more = if rest > 0 { format!("\n  … {rest} more: --routes shows them") } else { String::new() };
+    let more =
+        if rest > 0 { format!("\n  … {rest} more: --routes shows them") } else { String::new() };
     head.join("\n") + &more
 }

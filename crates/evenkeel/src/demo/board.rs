@@ -18,7 +18,7 @@ const RECENT_MAX: usize = 100;
 /// A request that a server has answered.
 #[derive(Clone, Debug)]
 pub(super) struct Recent {
-    /// When.
+    /// When the answer went out.
     pub(super) at: Instant,
     /// By which server.
     pub(super) lane: usize,

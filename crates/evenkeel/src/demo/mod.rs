@@ -1,5 +1,6 @@
 //! `evenkeel demo`: three servers, Evenkeel in front of them and some traffic, all in this
 //! process, and a view of who gets what. Owns the order in which they start and end.
+#![cfg_attr(not(feature = "tui"), allow(dead_code, reason = "the plain view shows less"))]
 
 mod board;
 mod dice;

@@ -38,7 +38,8 @@ pub(super) fn show(show: &Show<'_>) -> Result<(), Failure> {
 fn line(running: Duration, summary: &Summary, board: &Board) -> String {
     let mut line = format!("{:>4} s {:>4.0} req/s", running.as_secs(), summary.rate);
     for (name, lane) in NAMES.iter().zip(&summary.lanes) {
-        let (share, p50, p99) = (lane.share * 100.0, show_latency(lane.p50), show_latency(lane.p99));
+        let (share, p50, p99) =
+            (lane.share * 100.0, show_latency(lane.p50), show_latency(lane.p99));
         line.push_str(&format!(" | {name} {share:>3.0} % p50 {p50} p99 {p99}"));
     }
     let failed = board.failed.load(Relaxed);

@@ -61,8 +61,8 @@ impl Drop for Servers {
 pub(super) fn start(board: Arc<Board>) -> io::Result<Servers> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bind = async || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let [red, green, blue] =
-        runtime.block_on(async { io::Result::Ok([bind().await?, bind().await?, bind().await?]) })?;
+    let [red, green, blue] = runtime
+        .block_on(async { io::Result::Ok([bind().await?, bind().await?, bind().await?]) })?;
     let addresses = [red.local_addr()?, green.local_addr()?, blue.local_addr()?];
     let (target, targeted) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -103,7 +103,7 @@ async fn converse(stream: TcpStream, lane: usize, board: &Board, mut dice: Dice)
     stream.set_nodelay(true)?;
     let mut stream = BufReader::with_capacity(READ_AHEAD, stream);
     while let Some(head) = wire::read_head(&mut stream).await? {
-        let at = now();
+        let asked = now();
         if head.says("expect", "100-continue") {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
@@ -112,11 +112,11 @@ async fn converse(stream: TcpStream, lane: usize, board: &Board, mut dice: Dice)
         let status = status(head.word(1));
         stream.write_all(response(lane, status, &head).as_bytes()).await?;
         board.note(Recent {
-            at,
+            at: now(),
             lane,
             request: format!("{} {}", head.word(0), head.word(1)),
             status,
-            took: now().duration_since(at),
+            took: now().duration_since(asked),
             own: head.field("user-agent") == Some(traffic::AGENT),
         });
         if head.says("connection", "close") {

@@ -20,7 +20,8 @@ use crate::terminal;
 
 /// How often the view is drawn.
 const FRAME: Duration = Duration::from_millis(100);
-const BAR_WIDTH: usize = 24;
+/// Columns of a row of the table without its bar, and with three statuses.
+const ROW_WIDTH: usize = 70;
 /// Statuses shown of each server.
 const STATUSES: usize = 6;
 const COLOURS: [Color; LANES] = [Color::Red, Color::Green, Color::Blue];
@@ -34,11 +35,7 @@ pub(super) fn show(show: &Show<'_>) -> Result<(), Failure> {
     shown
 }
 
-fn animate(
-    screen: &mut DefaultTerminal,
-    show: &Show<'_>,
-    has_colour: bool,
-) -> Result<(), Failure> {
+fn animate(screen: &mut DefaultTerminal, show: &Show<'_>, has_colour: bool) -> Result<(), Failure> {
     let cannot = |e: io::Error| Failure::new(Exit::Runtime, format!("the terminal: {e}"));
     let start = now();
     let mut window = Window::default();
@@ -85,11 +82,15 @@ struct Scene<'s> {
 
 impl Scene<'_> {
     fn draw(&self, frame: &mut Frame<'_>) {
-        let heights =
-            [Constraint::Length(3), Constraint::Length(6), Constraint::Min(3), Constraint::Length(2)];
+        let heights = [
+            Constraint::Length(3),
+            Constraint::Length(6),
+            Constraint::Min(3),
+            Constraint::Length(2),
+        ];
         let [top, servers, recent, bottom] = Layout::vertical(heights).areas(frame.area());
         frame.render_widget(self.totals(), top);
-        frame.render_widget(self.servers(), servers);
+        frame.render_widget(self.servers(servers), servers);
         frame.render_widget(self.recent(recent), recent);
         frame.render_widget(self.hints(), bottom);
     }
@@ -108,28 +109,30 @@ impl Scene<'_> {
         Paragraph::new(vec![Line::styled(title, bold()), Line::raw(totals)])
     }
 
-    fn servers(&self) -> Paragraph<'_> {
+    fn servers(&self, area: Rect) -> Paragraph<'_> {
+        let bar = usize::from(area.width).saturating_sub(ROW_WIDTH).clamp(10, 24);
         let head = format!(
             "  {:<7}{:<width$}{:>6}{:>10}{:>11}{:>9}{:>9}   last statuses",
             "",
-            "share of the last 10 s",
+            "share",
             "",
             "requests",
             "in flight",
             "p50",
             "p99",
-            width = BAR_WIDTH
+            width = bar
         );
         let mut lines = vec![Line::styled(head, self.dim())];
         for (place, lane) in self.summary.lanes.iter().enumerate() {
-            lines.push(self.server(place, lane));
+            lines.push(self.server(place, lane, bar));
         }
-        Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(" Servers "))
+        Paragraph::new(lines)
+            .block(Block::new().borders(Borders::TOP).title(" Servers over the last 10 s "))
     }
 
-    fn server(&self, place: usize, lane: &Lane) -> Line<'_> {
+    fn server(&self, place: usize, lane: &Lane, bar: usize) -> Line<'_> {
         let name = NAMES.get(place).copied().unwrap_or_default();
-        let filled = ((lane.share * BAR_WIDTH as f64).round() as usize).min(BAR_WIDTH);
+        let filled = ((lane.share * bar as f64).round() as usize).min(bar);
         let numbers = format!(
             "{:>4.0} %{:>10}{:>11}{:>9}{:>9}   ",
             lane.share * 100.0,
@@ -141,7 +144,7 @@ impl Scene<'_> {
         let mut spans = vec![
             Span::styled(format!("● {name:<7}"), self.colour(place)),
             Span::styled("█".repeat(filled), self.colour(place)),
-            Span::styled("░".repeat(BAR_WIDTH - filled), self.dim()),
+            Span::styled("░".repeat(bar - filled), self.dim()),
             Span::raw(numbers),
         ];
         spans.extend(self.statuses(place));
@@ -184,7 +187,10 @@ impl Scene<'_> {
                 Span::styled(format!("try: curl -i http://{address}/"), bold()),
                 Span::raw("    also: /item/17  /fixed  /old/page  /status/503"),
             ]),
-            Line::styled("1 2 3: make a server slow, or fast again    q or Ctrl-C: end", self.dim()),
+            Line::styled(
+                "1 2 3: make a server slow, or fast again    q or Ctrl-C: end",
+                self.dim(),
+            ),
         ])
     }
 

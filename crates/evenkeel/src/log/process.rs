@@ -44,7 +44,9 @@ pub(crate) fn start(format: Format, level: &str) -> Result<Guard, Failure> {
         crate::terminal::print_error(complaint);
     })
     .map_err(|e| Failure::new(Exit::Runtime, format!("cannot start the process log: {e}")))?;
-    let lines = fmt::layer().with_writer(Lines { sender: writer.sender(), dropped: Arc::default() }).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(Lines { sender: writer.sender(), dropped: Arc::default() })
+        .with_target(false);
     let registry = tracing_subscriber::registry().with(filter);
     let installed = match format {
         Format::Text => registry.with(lines.with_ansi(false)).try_init(),

@@ -170,7 +170,8 @@ mod tests {
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("evenkeel-{}-{name}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("evenkeel-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         directory
     }

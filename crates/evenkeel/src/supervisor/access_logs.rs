@@ -23,10 +23,10 @@ impl AccessLogs {
             let place = place(&settings.to);
             let writer = Writer::start(place.clone(), |complaint| tracing::error!("{complaint}"))
                 .map_err(|e| {
-                    let name = &policy.name;
-                    let message = format!("access log `{name}`: cannot open {place}: {e}");
-                    Failure::new(Exit::Runtime, message)
-                })?;
+                let name = &policy.name;
+                let message = format!("access log `{name}`: cannot open {place}: {e}");
+                Failure::new(Exit::Runtime, message)
+            })?;
             logs.push((settings.to.clone(), writer));
         }
         Ok(Self(logs))
