@@ -1,1 +1,25 @@
-//! Stub.
+//! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112). No sockets, no clock; the caller owns the
+//! buffers, and a head is an index into them.
+#![forbid(unsafe_code)]
+
+pub mod chunked;
+pub mod cookie;
+pub mod fields;
+pub mod host;
+pub mod known;
+pub mod message;
+pub mod path;
+pub mod query;
+pub mod request;
+pub mod response;
+mod scan;
+pub mod span;
+pub mod syntax;
+
+pub use chunked::{ChunkError, ChunkedDecoder, Decoded, TrailerLimits, chunk_head};
+pub use fields::Field;
+pub use known::Known;
+pub use message::{BodyLength, HeadLimits, Method, Parse, Version};
+pub use request::{RequestError, RequestHead, Target};
+pub use response::{RequestContext, ResponseError, ResponseHead};
+pub use span::Span;

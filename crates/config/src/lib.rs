@@ -1,6 +1,125 @@
 //! Text in, [`Config`] out, or every mistake at once with the place it was written.
+//!
+//! `source` → `tree` (everything knows its place) → `validate` (against the table in `option`) →
+//! [`model`] (as meant). Pure: files and environment are given, nothing is read.
 #![forbid(unsafe_code)]
 
+pub mod diagnostic;
+mod effective;
 pub mod model;
+mod option;
+pub mod precedence;
+mod read;
+mod reference;
+mod schema;
+pub mod source;
+mod tree;
+mod validate;
 
+pub use diagnostic::{Diagnostic, Report, Severity, Span};
+pub use effective::effective;
 pub use model::Config;
+pub use reference::reference;
+pub use schema::schema;
+pub use source::{Environment, Source};
+
+use read::Findings;
+use tree::{Key, Node, Value};
+
+/// A configuration that may be used, and what is doubtful about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// As meant.
+    pub config: Config,
+    /// Nothing in it is an error.
+    pub warnings: Report,
+}
+
+/// Reads and checks a configuration given in one or several texts, which are read as one.
+///
+/// # Errors
+/// All mistakes, never only the first.
+pub fn load(sources: &[Source], environment: Environment<'_>) -> Result<Loaded, Report> {
+    let mut found = Findings::default();
+    let mut roots = Vec::new();
+    for (at, source) in sources.iter().enumerate() {
+        let index = u32::try_from(at).unwrap_or(u32::MAX);
+        roots.extend(tree::read(source, index, environment, &mut found.0));
+    }
+    let unreadable = found.0.iter().any(|d| d.code == "syntax");
+    let root = merge(roots, &mut found);
+    let config = match unreadable {
+        true => None, // what could not be read would only seem to be missing
+        false => Some(validate::validate(&root, &mut found)),
+    };
+    let report = Report::new(found.0, sources);
+    match config {
+        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report }),
+        _ => Err(report),
+    }
+}
+
+/// The configuration of `evenkeel run --listen ADDRESS --to URL …`: one pool, everything goes to it.
+///
+/// # Errors
+/// When an address is none.
+pub fn from_targets(listen: &str, to: &[&str]) -> Result<Config, Report> {
+    let quote = |text: &str| serde_json::Value::from(text.replace('$', "$$")).to_string();
+    let servers: Vec<String> = to.iter().map(|target| quote(target)).collect();
+    let text = format!(
+        "listeners: {{ web: {{ bind: {} }} }}\npools:\n  default:\n    servers:\n{}routes: [{{ to: default }}]\n",
+        quote(listen),
+        servers.iter().map(|server| format!("      - {server}\n")).collect::<String>(),
+    );
+    let sources = [Source { name: "command line".into(), text }];
+    load(&sources, &|_| None).map(|loaded| loaded.config)
+}
+
+/// Files are read as one: maps are joined key by key, lists one after the other.
+fn merge(roots: Vec<Node>, found: &mut Findings) -> Node {
+    let mut merged: Vec<(Key, Node)> = Vec::new();
+    let mut span = Span::default();
+    for root in roots {
+        let entries = match root.value {
+            Value::Map(entries) => entries,
+            Value::Null => continue,
+            _ => {
+                let message = format!("a configuration is a map of options, not {}", root.kind());
+                found.error("wrong-kind", read::first_line(root.span), message);
+                continue;
+            }
+        };
+        if merged.is_empty() {
+            span = root.span;
+        }
+        for (key, node) in entries {
+            match merged.iter_mut().find(|(known, _)| known.text == key.text) {
+                None => merged.push((key, node)),
+                Some((first, into)) => join(first, into, key, node, found),
+            }
+        }
+    }
+    Node { value: Value::Map(merged), span }
+}
+
+fn join(first: &Key, into: &mut Node, key: Key, node: Node, found: &mut Findings) {
+    let twice = |key: &Key, first: &Key| {
+        Diagnostic::error("duplicate-key", key.span, format!("`{}` is given twice", key.text))
+            .label("again here")
+            .also(first.span, "first here")
+    };
+    match (&mut into.value, node.value) {
+        (Value::Map(into), Value::Map(more)) => {
+            for (key, node) in more {
+                match into.iter().find(|(known, _)| known.text == key.text) {
+                    Some((first, _)) => found.push(twice(&key, first)),
+                    None => into.push((key, node)),
+                }
+            }
+        }
+        (Value::List(into), Value::List(more)) => into.extend(more),
+        (_, Value::Null) => {}
+        (into @ Value::Null, value) => *into = value,
+        _ => found.push(twice(&key, first)),
+    }
+}

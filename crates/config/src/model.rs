@@ -184,7 +184,7 @@ pub enum Match {
 }
 
 /// A host name, lower case, without a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostMatch {
     /// This name or address.
     Exact(String),

@@ -1,0 +1,236 @@
+//! YAML (and with it JSON) as a tree in which everything knows where it was written.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+use crate::diagnostic::{Diagnostic, Span};
+use crate::source::{Environment, Source, substitute};
+
+/// Deepest nesting; the grammar needs a dozen.
+const DEPTH_MAX: usize = 64;
+/// Most values, aliases counted each time they are used: about 100,000 routes.
+const NODES_MAX: usize = 2_000_000;
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Null,
+    /// Text; `plain` if it was not quoted.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+impl Node {
+    /// What it is, in words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing",
+            Value::Scalar { .. } => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+        }
+    }
+}
+
+/// Reads one source; `None` if nothing usable is in it.
+pub(crate) fn read(
+    source: &Source,
+    index: u32,
+    environment: Environment<'_>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Node> {
+    let mut reader = Reader {
+        parser: Parser::new_from_str(&source.text),
+        source: index,
+        length: source.text.len(),
+        environment,
+        findings,
+        anchors: HashMap::new(),
+        nodes: 0,
+    };
+    reader.document().ok().flatten()
+}
+
+/// Reading cannot go on; why has been noted.
+struct Stop;
+
+struct Reader<'r> {
+    parser: Parser<'r, granit_parser::StrInput<'r>>,
+    source: u32,
+    length: usize,
+    environment: Environment<'r>,
+    findings: &'r mut Vec<Diagnostic>,
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+}
+
+impl<'r> Reader<'r> {
+    fn next(&mut self) -> Result<(Event<'r>, Span), Stop> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                let at =
+                    |marker: granit_parser::Marker| marker.byte_offset().unwrap_or(marker.index());
+                let span = self.span(at(span.start), at(span.end));
+                Ok((event, span))
+            }
+            Some(Err(error)) => {
+                let at = error.marker().byte_offset().unwrap_or(error.marker().index());
+                let span = self.span(at, at + 1);
+                self.findings.push(
+                    Diagnostic::error(
+                        "syntax",
+                        span,
+                        format!("this is not valid YAML: {}", error.info()),
+                    )
+                    .label("here"),
+                );
+                Err(Stop)
+            }
+            None => Err(Stop),
+        }
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        let clamp = |at: usize| u32::try_from(at.min(self.length)).unwrap_or(u32::MAX);
+        Span { source: self.source, start: clamp(start), end: clamp(end) }
+    }
+
+    fn document(&mut self) -> Result<Option<Node>, Stop> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
+                Event::Comment(..) => {}
+                event if root.is_none() => root = Some(self.node(event, span, 0)?),
+                _ => {
+                    self.findings.push(Diagnostic::error(
+                        "several-documents",
+                        span,
+                        "a file holds one document; this begins another",
+                    ));
+                    return Err(Stop);
+                }
+            }
+        }
+    }
+
+    fn data(&mut self) -> Result<(Event<'r>, Span), Stop> {
+        loop {
+            let (event, span) = self.next()?;
+            if !matches!(event, Event::Comment(..)) {
+                return Ok((event, span));
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'r>, span: Span, depth: usize) -> Result<Node, Stop> {
+        self.nodes += 1;
+        if depth > DEPTH_MAX || self.nodes > NODES_MAX {
+            let what = if depth > DEPTH_MAX { "too deeply nested" } else { "too large" };
+            self.findings.push(Diagnostic::error(
+                "too-large",
+                span,
+                format!("this file is {what}"),
+            ));
+            return Err(Stop);
+        }
+        let before = self.nodes;
+        let (node, anchor) = match event {
+            Event::Scalar(text, style, anchor, _) => (self.scalar(&text, style, span), anchor),
+            Event::SequenceStart(_, anchor, _) => (self.list(span, depth)?, anchor),
+            Event::MappingStart(_, anchor, _) => (self.map(span, depth)?, anchor),
+            Event::Alias(id) => {
+                let Some((node, nodes)) = self.anchors.get(&id).cloned() else {
+                    self.findings.push(Diagnostic::error(
+                        "syntax",
+                        span,
+                        "this alias refers to itself",
+                    ));
+                    return Err(Stop);
+                };
+                self.nodes += nodes;
+                (node, 0)
+            }
+            _ => (Node { value: Value::Null, span }, 0),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+        }
+        Ok(node)
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) -> Node {
+        let plain = style == ScalarStyle::Plain;
+        if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+            return Node { value: Value::Null, span };
+        }
+        let text = substitute(text, span, self.environment, self.findings);
+        Node { value: Value::Scalar { text, plain }, span }
+    }
+
+    fn list(&mut self, begin: Span, depth: usize) -> Result<Node, Stop> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.data()?;
+            if matches!(event, Event::SequenceEnd) {
+                let span = Span { end: span.end.max(begin.end), ..begin };
+                return Ok(Node { value: Value::List(items), span });
+            }
+            items.push(self.node(event, span, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, begin: Span, depth: usize) -> Result<Node, Stop> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut seen: HashMap<String, Span> = HashMap::new();
+        loop {
+            let (event, span) = self.data()?;
+            let key = match event {
+                Event::MappingEnd => {
+                    let span = Span { end: span.end.max(begin.end), ..begin };
+                    return Ok(Node { value: Value::Map(entries), span });
+                }
+                Event::Scalar(text, ..) => Key { text: text.into_owned(), span },
+                _ => {
+                    self.findings.push(Diagnostic::error("syntax", span, "a key is a single word"));
+                    return Err(Stop);
+                }
+            };
+            let (event, span) = self.data()?;
+            let node = self.node(event, span, depth + 1)?;
+            if let Some(first) = seen.get(&key.text) {
+                self.findings.push(
+                    Diagnostic::error(
+                        "duplicate-key",
+                        key.span,
+                        format!("`{}` is given twice", key.text),
+                    )
+                    .label("again here")
+                    .also(*first, "first here"),
+                );
+                continue;
+            }
+            seen.insert(key.text.clone(), key.span);
+            entries.push((key, node));
+        }
+    }
+}

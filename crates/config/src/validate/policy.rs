@@ -1,0 +1,102 @@
+//! Policies.
+
+use super::empty;
+use super::matching::is_token;
+use crate::diagnostic::Diagnostic;
+use crate::model::{AccessLog, Edits, FieldEdits, LogFormat, LogTarget, Policy, PolicyKind};
+use crate::option::{ACCESS_LOG, EDITS, FIELDS, POLICY};
+use crate::read::{Findings, Options, map, one_or_many, text};
+use crate::tree::{Key, Node};
+
+/// Fields that frame a message, belong to one connection, or are written by the proxy itself.
+const UNTOUCHABLE: &[&str] = &[
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Policy {
+    let options = Options::read(node, &POLICY, found);
+    let kind = match options.only(found) {
+        Some((key, node)) if key.text == "access_log" => {
+            PolicyKind::AccessLog(access_log(node, found))
+        }
+        Some((_, node)) => {
+            let options = Options::read(node, &FIELDS, found);
+            PolicyKind::Fields(FieldEdits {
+                request: edits(options.node("request"), found),
+                response: edits(options.node("response"), found),
+            })
+        }
+        None => PolicyKind::Fields(FieldEdits::default()),
+    };
+    Policy { name: key.text.clone(), kind }
+}
+
+fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
+    let empty = empty();
+    let options = Options::read(node.unwrap_or(&empty), &EDITS, found);
+    let mut remove = Vec::new();
+    for node in options.node("remove").map(one_or_many).unwrap_or_default() {
+        if let Some(name) = text(node, found)
+            && is_name(name, node.span, found)
+        {
+            remove.push(name.to_ascii_lowercase());
+        }
+    }
+    let mut lines = |key: &str| {
+        let mut all = Vec::new();
+        for (key, node) in options.node(key).map(|node| map(node, found)).unwrap_or_default() {
+            let Some(value) = text(node, found).map(str::to_owned) else { continue };
+            if value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
+                found.error(
+                    "bad-value",
+                    node.span,
+                    "a field value is one line without control characters",
+                );
+            } else if is_name(&key.text, key.span, found) {
+                all.push((key.text.clone(), value.trim_matches([' ', '\t']).to_owned()));
+            }
+        }
+        all
+    };
+    let (set, add) = (lines("set"), lines("add"));
+    Edits { remove, set, add }
+}
+
+fn is_name(name: &str, span: crate::diagnostic::Span, found: &mut Findings) -> bool {
+    if !is_token(name) {
+        found.error("bad-value", span, format!("`{name}` is not a field name"));
+        return false;
+    }
+    if UNTOUCHABLE.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        found.push(
+            Diagnostic::error("untouchable-field", span, format!("`{name}` cannot be edited"))
+                .help("it frames the message or belongs to the connection; `pools.*.host` sets the Host"),
+        );
+        return false;
+    }
+    true
+}
+
+fn access_log(node: &Node, found: &mut Findings) -> AccessLog {
+    let options = Options::read(node, &ACCESS_LOG, found);
+    AccessLog {
+        format: match options.choice("format", found) {
+            Some("text") => LogFormat::Text,
+            _ => LogFormat::Json,
+        },
+        to: match options.text("to", found).as_deref() {
+            None | Some("stdout") => LogTarget::Stdout,
+            Some("stderr") => LogTarget::Stderr,
+            Some(path) => LogTarget::File(path.to_owned()),
+        },
+        sample: options.share("sample", found),
+    }
+}

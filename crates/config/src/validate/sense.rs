@@ -1,0 +1,142 @@
+//! Mistakes that only the whole shows: routes that can never match, names nobody uses, one address
+//! for two listeners.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use super::Scope;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::model::{Action, Config, HostMatch, Match, PathMatch, PolicyId};
+use crate::precedence::{Alternative, alternatives};
+use crate::read::Findings;
+
+pub(super) fn check(config: &Config, scope: &Scope, routes: &[Span], found: &mut Findings) {
+    check_addresses(config, scope, found);
+    check_unused(config, scope, found);
+    // Names that could not be resolved would only cause second-hand findings.
+    if !found.0.iter().any(|d| d.severity == crate::diagnostic::Severity::Error) {
+        check_reachable(config, routes, found);
+    }
+}
+
+fn check_addresses(config: &Config, scope: &Scope, found: &mut Findings) {
+    let mut seen: HashMap<SocketAddr, usize> = HashMap::new();
+    for (at, listener) in config.listeners.iter().enumerate() {
+        for address in listener.bind.iter().filter(|address| address.port() != 0) {
+            match seen.insert(*address, at) {
+                Some(first) => found.push(
+                    Diagnostic::error(
+                        "duplicate-address",
+                        scope.listeners.span(at),
+                        format!("`{address}` is listened on twice"),
+                    )
+                    .also(scope.listeners.span(first), "first here"),
+                ),
+                None => continue,
+            }
+        }
+    }
+}
+
+fn check_unused(config: &Config, scope: &Scope, found: &mut Findings) {
+    let mut pools = HashSet::new();
+    let mut policies: HashSet<PolicyId> = HashSet::new();
+    for route in &config.routes {
+        policies.extend(&route.policies);
+        match &route.action {
+            Action::Pool(id) => _ = pools.insert(*id),
+            Action::Split(shares) => pools.extend(shares.iter().map(|(id, _)| *id)),
+            Action::Redirect(_) | Action::Respond(_) => {}
+        }
+    }
+    policies.extend(config.listeners.iter().flat_map(|listener| &listener.policies));
+    for (at, pool) in config.pools.iter().enumerate() {
+        if !pools.iter().any(|id| id.0 as usize == at) {
+            let message = format!("no route leads to pool `{}`", pool.name);
+            found.push(Diagnostic::warning("unused", scope.pools.span(at), message));
+        }
+    }
+    for (at, policy) in config.policies.iter().enumerate() {
+        if !policies.iter().any(|id| id.0 as usize == at) {
+            let message = format!("nothing applies policy `{}`", policy.name);
+            found.push(Diagnostic::warning("unused", scope.policies.span(at), message));
+        }
+    }
+}
+
+/// A route is unreachable if every alternative of it comes after one that matches all it would.
+fn check_reachable(config: &Config, spans: &[Span], found: &mut Findings) {
+    let all = alternatives(config);
+    // Only alternatives under the same host and path, or without further conditions under a path
+    // above, can take everything; grouped, so that 10,000 routes are not compared with each other.
+    let mut groups: HashMap<String, Vec<&Alternative>> = HashMap::new();
+    let mut reachable: HashSet<u32> = HashSet::new();
+    let mut shadows: HashMap<u32, u32> = HashMap::new();
+    for alternative in &all {
+        let group = groups.entry(index_key(alternative)).or_default();
+        match group.iter().find(|earlier| takes_all_of(earlier, alternative)) {
+            Some(earlier) => {
+                shadows.entry(alternative.route.0).or_insert(earlier.route.0);
+            }
+            None => {
+                reachable.insert(alternative.route.0);
+                group.push(alternative);
+            }
+        }
+    }
+    for (at, route) in config.routes.iter().enumerate() {
+        let id = at as u32;
+        let Some(by) = shadows.get(&id).filter(|_| !reachable.contains(&id)) else { continue };
+        let by = *by as usize;
+        let other = config.routes.get(by).map_or("", |route| route.name.as_str());
+        let span = |at: usize| spans.get(at).copied().unwrap_or_default();
+        let diagnostic = match by == at {
+            true => Diagnostic::error(
+                "unreachable-route",
+                span(at),
+                format!("route `{}` says the same twice", route.name),
+            ),
+            false => Diagnostic::error(
+                "unreachable-route",
+                span(at),
+                format!(
+                    "route `{}` can never match: route `{other}` matches all it would",
+                    route.name
+                ),
+            )
+            .also(span(by), "this one comes first"),
+        };
+        found.push(
+            diagnostic.help("`evenkeel check --routes` shows the order in which routes are tried"),
+        );
+    }
+}
+
+fn index_key(alternative: &Alternative) -> String {
+    let host = match &alternative.host {
+        Some(HostMatch::Exact(name)) => name.clone(),
+        Some(HostMatch::Wildcard(parent)) => format!("*.{parent}"),
+        None => "*".to_owned(),
+    };
+    match &alternative.path {
+        Some(PathMatch::Exact(path)) => format!("{host} = {path}"),
+        Some(PathMatch::Regex(pattern)) => format!("{host} ~ {}", pattern.0.as_str()),
+        Some(PathMatch::Prefix(path)) => format!("{host} ^ {path}"),
+        None => format!("{host} ^ "),
+    }
+}
+
+/// Under the same host and path: every condition of `earlier` is one of `later`, or wider.
+fn takes_all_of(earlier: &Alternative, later: &Alternative) -> bool {
+    earlier.rest.iter().all(|wide| later.rest.iter().any(|narrow| covers(wide, narrow)))
+}
+
+fn covers(wide: &Match, narrow: &Match) -> bool {
+    match (wide, narrow) {
+        (Match::Method(wide), Match::Method(narrow)) => narrow.iter().all(|m| wide.contains(m)),
+        (Match::Client(wide), Match::Client(narrow)) => {
+            narrow.iter().all(|n| wide.iter().any(|w| w.contains(n)))
+        }
+        _ => wide == narrow,
+    }
+}

@@ -1,0 +1,175 @@
+//! The bytes between a read and a write: one contiguous, already initialised block with a window
+//! on what has been received and not yet passed on. Owned by a worker, lent to a connection only
+//! while bytes are in flight.
+
+use std::cell::RefCell;
+
+/// Bytes of a fresh buffer: one read of a body, and more than almost any head.
+pub(crate) const BLOCK: usize = 16 * 1024;
+
+/// Buffers a worker keeps for later; beyond that they go back to the allocator. 256 × 16 KiB.
+const KEPT_MAX: usize = 256;
+
+/// `floor ≤ start ≤ end ≤ len`. What lies below `floor` (a head) stays where it is.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    floor: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    /// What has been received and not consumed.
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// As [`Self::filled`], for decoding in place.
+    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Everything from the beginning, the kept head included: what a head's spans refer to.
+    pub(crate) fn all(&self) -> &[u8] {
+        self.bytes.get(..self.end.max(self.floor)).unwrap_or_default()
+    }
+
+    /// Room for the next read.
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// A range of the block, as noted earlier by [`Self::start`].
+    pub(crate) fn range(&self, start: usize, end: usize) -> &[u8] {
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Where the filled window begins.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// `read` bytes were received into [`Self::spare`].
+    pub(crate) fn extend(&mut self, read: usize) {
+        self.end = self.end.saturating_add(read).min(self.bytes.len());
+    }
+
+    /// Takes `used` bytes off the front of the window.
+    pub(crate) fn consume(&mut self, used: usize) {
+        self.start = self.start.saturating_add(used).min(self.end);
+    }
+
+    /// Reuses the room of consumed bytes, if nothing is left in the window.
+    pub(crate) fn rewind_if_empty(&mut self) {
+        if self.start == self.end {
+            self.start = self.floor;
+            self.end = self.floor;
+        }
+    }
+
+    /// Keeps the first `length` bytes of the window (a head) in place until [`Self::release`].
+    pub(crate) fn keep(&mut self, length: usize) {
+        self.consume(length);
+        self.floor = self.start;
+    }
+
+    /// Lets go of the kept head: what is left moves to the front.
+    pub(crate) fn release(&mut self) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        self.floor = 0;
+    }
+
+    /// Makes the block at least `size` bytes long.
+    pub(crate) fn grow(&mut self, size: usize) {
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
+    }
+
+    /// Length of the block.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nothing received is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// No room for another byte.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end == self.bytes.len()
+    }
+}
+
+/// A worker's stock of buffers and of scratch space for heads.
+#[derive(Default)]
+pub(crate) struct Stock {
+    blocks: RefCell<Vec<Vec<u8>>>,
+    scratch: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Stock {
+    /// An empty buffer of [`BLOCK`] bytes.
+    pub(crate) fn take(&self) -> Buffer {
+        let bytes = self.blocks.borrow_mut().pop().unwrap_or_else(|| vec![0; BLOCK]);
+        Buffer { bytes, floor: 0, start: 0, end: 0 }
+    }
+
+    /// Gives a buffer back. One that had to grow is not kept.
+    pub(crate) fn give(&self, buffer: Buffer) {
+        let mut blocks = self.blocks.borrow_mut();
+        if buffer.bytes.len() == BLOCK && blocks.len() < KEPT_MAX {
+            blocks.push(buffer.bytes);
+        }
+    }
+
+    /// An empty vector to write a head into.
+    pub(crate) fn take_scratch(&self) -> Vec<u8> {
+        self.scratch.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(1024))
+    }
+
+    /// Gives it back.
+    pub(crate) fn give_scratch(&self, mut bytes: Vec<u8>) {
+        let mut scratch = self.scratch.borrow_mut();
+        if bytes.capacity() > 0 && bytes.capacity() <= BLOCK && scratch.len() < KEPT_MAX {
+            bytes.clear();
+            scratch.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_head_stays_while_a_body_passes_behind_it() {
+        let stock = Stock::default();
+        let mut buffer = stock.take();
+        buffer.spare()[..9].copy_from_slice(b"HEADbody1");
+        buffer.extend(9);
+        buffer.keep(4);
+        assert_eq!(buffer.filled(), b"body1");
+        buffer.consume(5);
+        buffer.rewind_if_empty();
+        buffer.spare()[..5].copy_from_slice(b"body2");
+        buffer.extend(5);
+        assert_eq!(buffer.all(), b"HEADbody2");
+        buffer.consume(4);
+        buffer.release();
+        assert_eq!(buffer.filled(), b"2");
+    }
+
+    #[test]
+    fn windows_never_leave_the_block() {
+        let mut buffer = Stock::default().take();
+        buffer.extend(usize::MAX);
+        assert!(buffer.is_full());
+        buffer.consume(usize::MAX);
+        assert!(buffer.is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! One client connection as its worker sees it, and the register of all of them. Owns counting,
+//! the connection's one timer, and what a drain does to connections; not what is said on them.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use evenkeel_config::model::ListenerId;
+use evenkeel_runtime::{TcpStream, Timer};
+
+use crate::worker::Worker;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Waiting for a request.
+    Idle,
+    /// Serving one.
+    Busy,
+    /// Passing bytes both ways after an upgrade.
+    Tunnel,
+}
+
+/// The part of a connection that others may touch.
+pub(crate) struct ConnectionState {
+    /// Whatever the connection waits for, it waits no longer than this.
+    pub(crate) timer: Timer,
+    phase: Cell<Phase>,
+    /// The drain's deadline has passed: what runs must end.
+    cut: Cell<bool>,
+}
+
+impl ConnectionState {
+    /// It does something else now.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    /// Waits until `deadline`, unless the connection has to end now.
+    pub(crate) fn allow_until(&self, deadline: Instant) {
+        if !self.cut.get() {
+            self.timer.set(deadline);
+        }
+    }
+}
+
+/// Every open connection of a worker.
+#[derive(Default)]
+pub(crate) struct Registry {
+    slots: RefCell<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    states: Vec<Option<Rc<ConnectionState>>>,
+    free: Vec<usize>,
+}
+
+impl Registry {
+    fn enter(&self) -> (usize, Rc<ConnectionState>) {
+        let state = Rc::new(ConnectionState {
+            timer: Timer::new(),
+            phase: Cell::new(Phase::Idle),
+            cut: Cell::new(false),
+        });
+        let mut slots = self.slots.borrow_mut();
+        let at = slots.free.pop().unwrap_or(slots.states.len());
+        if at == slots.states.len() {
+            slots.states.push(None);
+        }
+        if let Some(slot) = slots.states.get_mut(at) {
+            *slot = Some(state.clone());
+        }
+        (at, state)
+    }
+
+    fn leave(&self, at: usize) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.states.get_mut(at).and_then(Option::take).is_some() {
+            slots.free.push(at);
+        }
+    }
+
+    /// No connection is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        let slots = self.slots.borrow();
+        slots.states.len() == slots.free.len()
+    }
+
+    /// Connections without a request are closed at `deadline` at the latest.
+    pub(crate) fn hurry_idle(&self, deadline: Instant) {
+        for state in self.slots.borrow().states.iter().flatten() {
+            if state.phase.get() == Phase::Idle
+                && state.timer.deadline().is_none_or(|at| at > deadline)
+            {
+                state.timer.set(deadline);
+            }
+        }
+    }
+
+    /// Ends every request in progress; tunnels go on.
+    pub(crate) fn cut_requests(&self, now: Instant) {
+        for state in self.slots.borrow().states.iter().flatten() {
+            if state.phase.get() != Phase::Tunnel && !state.cut.replace(true) {
+                state.timer.set(now);
+            }
+        }
+    }
+}
+
+/// One client connection. Dropping it closes the socket and uncounts it everywhere.
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) stream: TcpStream,
+    pub(crate) state: Rc<ConnectionState>,
+    pub(crate) listener: ListenerId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// The peer's address as it is told to servers.
+    pub(crate) peer_text: Box<str>,
+    pub(crate) opened: Instant,
+    /// Requests begun on it.
+    pub(crate) requests: Cell<u32>,
+    slot: usize,
+}
+
+impl Connection {
+    /// A connection that its worker, listener and client have already been counted for.
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        stream: TcpStream,
+        listener: ListenerId,
+        now: Instant,
+    ) -> Self {
+        let (slot, state) = worker.registry.enter();
+        let (peer, local) = (stream.peer_addr(), stream.local_addr());
+        let peer_text = peer.ip().to_canonical().to_string().into();
+        let requests = Cell::new(0);
+        Self {
+            worker,
+            stream,
+            state,
+            listener,
+            peer,
+            local,
+            peer_text,
+            opened: now,
+            requests,
+            slot,
+        }
+    }
+
+    /// The peer's address; an IPv4 one that came in over IPv6 as IPv4.
+    pub(crate) fn peer_ip(&self) -> IpAddr {
+        self.peer.ip().to_canonical()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.registry.leave(self.slot);
+        uncount(&self.worker, self.listener, self.peer.ip());
+        self.worker.counters.closed.add(1);
+    }
+}
+
+/// Takes back what was counted when a connection was accepted for this worker.
+pub(crate) fn uncount(worker: &Worker, listener: ListenerId, peer: IpAddr) {
+    let shared = &worker.shared;
+    if let Some(gauge) = shared.workers.get(worker.index) {
+        gauge.leave();
+    }
+    if let Some(gauge) = shared.listeners.get(listener.0 as usize) {
+        gauge.leave();
+    }
+    shared.clients.leave(peer);
+}

@@ -1,0 +1,190 @@
+//! Why an exchange failed: whose fault it is, the status and the reason a client sees, and whether
+//! another server may try. The one place where a failure becomes a status.
+
+use evenkeel_balancer::Unavailable;
+use evenkeel_codec::{ChunkError, RequestError, ResponseError};
+
+/// An exchange that cannot be answered by a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub reason: Reason,
+    /// Whether it may be tried elsewhere.
+    pub retry: Retry,
+}
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client.
+    Downstream,
+    /// A server.
+    Upstream,
+    /// The configuration or this process.
+    Proxy,
+}
+
+/// Whether the request may be sent to another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// No server has seen it.
+    Safe,
+    /// A server may have acted on it: only an idempotent request may be sent again (RFC 9110
+    /// §9.2.2).
+    IfIdempotent,
+    /// Not at all.
+    Never,
+}
+
+/// What happened, as counted, logged and told to the client in `x-evenkeel-reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request head breaks a rule.
+    BadRequest(RequestError),
+    /// The path cannot be normalised.
+    BadPath(&'static str),
+    /// The chunked request body breaks a rule.
+    BadRequestBody(ChunkError),
+    /// The head took too long.
+    HeadTimeout,
+    /// The body took too long.
+    BodyTimeout,
+    /// The body is longer than the listener allows.
+    BodyTooLarge,
+    /// The client ended or broke the connection before the exchange was over.
+    ClientGone,
+    /// The client takes the response too slowly.
+    ClientTooSlow,
+    /// No route matches.
+    NoRoute,
+    /// The pool has no servers.
+    NoServers,
+    /// No server of the pool is healthy.
+    NoHealthyServer,
+    /// Every server was tried.
+    AllServersTried,
+    /// The server refused the connection.
+    ConnectRefused,
+    /// The connection did not stand in time.
+    ConnectTimeout,
+    /// The connection failed for another reason.
+    ConnectFailed,
+    /// The server broke the connection before the response head.
+    UpstreamReset,
+    /// The server closed the connection before the response head.
+    UpstreamClosed,
+    /// The response head breaks a rule.
+    BadResponse(ResponseError),
+    /// The response head did not come in time.
+    ResponseTimeout,
+    /// The response body, or the server's reading of the request, stopped.
+    UpstreamIdle,
+    /// The response body ended early or breaks a rule.
+    ResponseTruncated,
+    /// The process is out of file descriptors.
+    OutOfDescriptors,
+    /// Too many connections from this address.
+    TooManyConnections,
+}
+
+impl Failure {
+    /// A failure that is not retried.
+    pub fn new(reason: Reason) -> Self {
+        Self { reason, retry: Retry::Never }
+    }
+
+    /// A failure of a server that has not seen the request.
+    pub fn unsent(reason: Reason) -> Self {
+        Self { reason, retry: Retry::Safe }
+    }
+
+    /// A failure of a server that may have acted on the request.
+    pub fn sent(reason: Reason) -> Self {
+        Self { reason, retry: Retry::IfIdempotent }
+    }
+}
+
+impl Reason {
+    /// The status of the local reply (RFC 9110 §15).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest(error) => error.status(),
+            Self::BadPath(_) | Self::BadRequestBody(_) | Self::ClientGone => 400,
+            Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
+            Self::BodyTooLarge => 413,
+            Self::NoRoute => 404,
+            Self::TooManyConnections => 429,
+            Self::NoServers
+            | Self::NoHealthyServer
+            | Self::AllServersTried
+            | Self::OutOfDescriptors => 503,
+            Self::ConnectRefused
+            | Self::ConnectFailed
+            | Self::UpstreamReset
+            | Self::UpstreamClosed
+            | Self::ResponseTruncated
+            | Self::BadResponse(_) => 502,
+            Self::ConnectTimeout | Self::ResponseTimeout | Self::UpstreamIdle => 504,
+        }
+    }
+
+    /// A stable word for scripts.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BadRequest(error) => error.reason(),
+            Self::BadPath(word) => word,
+            Self::BadRequestBody(_) => "bad_request_body",
+            Self::HeadTimeout => "request_head_timeout",
+            Self::BodyTimeout => "request_body_timeout",
+            Self::BodyTooLarge => "request_body_too_large",
+            Self::ClientGone => "client_gone",
+            Self::ClientTooSlow => "client_too_slow",
+            Self::NoRoute => "no_route",
+            Self::NoServers => "no_servers",
+            Self::NoHealthyServer => "no_healthy_server",
+            Self::AllServersTried => "all_servers_tried",
+            Self::ConnectRefused => "connect_refused",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectFailed => "connect_failed",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamClosed => "upstream_closed",
+            Self::BadResponse(_) => "bad_response",
+            Self::ResponseTimeout => "response_timeout",
+            Self::UpstreamIdle => "upstream_idle_timeout",
+            Self::ResponseTruncated => "response_truncated",
+            Self::OutOfDescriptors => "out_of_descriptors",
+            Self::TooManyConnections => "too_many_connections",
+        }
+    }
+
+    /// Who is to blame.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::BadRequest(_)
+            | Self::BadPath(_)
+            | Self::BadRequestBody(_)
+            | Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::BodyTooLarge
+            | Self::ClientGone
+            | Self::ClientTooSlow
+            | Self::TooManyConnections
+            | Self::NoRoute => Fault::Downstream,
+            Self::NoServers
+            | Self::NoHealthyServer
+            | Self::AllServersTried
+            | Self::OutOfDescriptors => Fault::Proxy,
+            _ => Fault::Upstream,
+        }
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(why: Unavailable) -> Self {
+        Self::new(match why {
+            Unavailable::NoServers => Reason::NoServers,
+            Unavailable::NoneHealthy => Reason::NoHealthyServer,
+            Unavailable::AllTried => Reason::AllServersTried,
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! One worker's live state for one snapshot: its pools, with what recent requests taught them and
+//! the connections they keep. An exchange holds the generation it began with, so ids stay good
+//! when a new snapshot is adopted meanwhile.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use evenkeel_balancer::{Lease, Outcome, Pick, Pool, ServerId, ServerSpec, Servers, Unavailable};
+use evenkeel_config::model::PoolId;
+
+use crate::counters::ServerCounters;
+use crate::http::upstream::UpstreamConnection;
+use crate::http::upstream::conn_pool::ConnPool;
+use crate::shared::Publication;
+use crate::snapshot::{PoolSettings, Snapshot, Target};
+
+/// See the module's head.
+pub struct Generation {
+    /// The settings this is the state of.
+    pub snapshot: Arc<Snapshot>,
+    pools: Vec<Rc<PoolState>>,
+}
+
+/// One worker's state of one pool.
+pub struct PoolState {
+    name: String,
+    balancer: RefCell<Pool>,
+    pub(crate) idle: RefCell<ConnPool<UpstreamConnection>>,
+    /// By slot of the server.
+    known: RefCell<Vec<Rc<KnownServer>>>,
+}
+
+/// What this worker needs to reach a server and to count what it does.
+pub(crate) struct KnownServer {
+    pub(crate) target: Target,
+    pub(crate) counters: Arc<ServerCounters>,
+}
+
+impl Generation {
+    /// The state for a publication. Pools of the same name are carried over from `old` with their
+    /// connections, latencies and counts.
+    pub(crate) fn after(
+        old: Option<&Self>,
+        publication: &Publication,
+        worker: usize,
+        seed: u64,
+    ) -> Self {
+        let snapshot = publication.snapshot.clone();
+        let mut pools = Vec::with_capacity(snapshot.pools.len());
+        for (at, settings) in snapshot.pools.iter().enumerate() {
+            let shared = publication.servers.get(at).map(Vec::as_slice).unwrap_or_default();
+            let kept = old.and_then(|old| {
+                old.pools.iter().find(|pool| pool.name == settings.config.name).cloned()
+            });
+            let pool = kept.unwrap_or_else(|| {
+                // One seed for each worker and pool, or all workers would choose alike.
+                let seed = seed ^ evenkeel_balancer::hash_key(settings.config.name.as_bytes());
+                Rc::new(PoolState::new(settings, seed))
+            });
+            pool.set_servers(settings, shared, worker);
+            pools.push(pool);
+        }
+        Self { snapshot, pools }
+    }
+
+    /// The state of a pool.
+    pub(crate) fn pool(&self, id: PoolId) -> Option<&Rc<PoolState>> {
+        self.pools.get(id.0 as usize)
+    }
+
+    /// All pools, for housekeeping.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Rc<PoolState>> {
+        self.pools.iter()
+    }
+}
+
+impl PoolState {
+    fn new(settings: &PoolSettings, seed: u64) -> Self {
+        let algorithm = crate::balance::algorithm(&settings.config.balance);
+        let keep = &settings.config.keep_alive;
+        Self {
+            name: settings.config.name.clone(),
+            balancer: RefCell::new(Pool::new(Servers::default(), algorithm, seed)),
+            idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
+            known: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Servers that stay keep their slot and their state.
+    fn set_servers(
+        &self,
+        settings: &PoolSettings,
+        shared: &[crate::shared::ServerShared],
+        worker: usize,
+    ) {
+        let specs = settings.targets.iter().zip(shared).map(|(target, shared)| ServerSpec {
+            key: target.key.clone(),
+            weight: target.weight,
+            shared: shared.load.clone(),
+        });
+        let mut balancer = self.balancer.borrow_mut();
+        balancer.set_servers(specs);
+        let mut known = self.known.borrow_mut();
+        known.clear();
+        for id in balancer.servers().ids() {
+            let key = balancer.server(id).map(|server| server.key.clone()).unwrap_or_default();
+            let at = settings.targets.iter().position(|target| target.key == key);
+            let pair = at.and_then(|at| Some((settings.targets.get(at)?, shared.get(at)?)));
+            let Some((target, shared)) = pair else { continue };
+            let counters = shared.counters.get(worker).cloned().unwrap_or_default();
+            let slot = id.slot as usize;
+            let entry = Rc::new(KnownServer { target: target.clone(), counters });
+            while known.len() <= slot {
+                known.push(entry.clone());
+            }
+            if let Some(place) = known.get_mut(slot) {
+                *place = entry;
+            }
+        }
+    }
+
+    /// Chooses a server and counts the request as its load until the lease is given back.
+    pub(crate) fn lease(self: &Rc<Self>, pick: Pick<'_>) -> Result<Leased, Unavailable> {
+        let lease = self.balancer.borrow_mut().pick(pick)?;
+        Ok(Leased { pool: self.clone(), server: lease.server, lease: Some(lease) })
+    }
+}
+
+/// The right to send one request to one server. Gives itself back, whatever becomes of the
+/// exchange that holds it.
+pub(crate) struct Leased {
+    pool: Rc<PoolState>,
+    pub(crate) server: ServerId,
+    lease: Option<Lease>,
+}
+
+impl Leased {
+    /// What is known of the server; `None` if it was removed meanwhile.
+    pub(crate) fn known(&self) -> Option<Rc<KnownServer>> {
+        self.pool.known.borrow().get(self.server.slot as usize).cloned()
+    }
+
+    /// The pool it was leased from.
+    pub(crate) fn pool(&self) -> &PoolState {
+        &self.pool
+    }
+
+    /// Tells the pool how it went.
+    pub(crate) fn finish(mut self, outcome: Outcome, now: Instant) {
+        if let Some(lease) = self.lease.take() {
+            self.pool.balancer.borrow_mut().finish(lease, outcome, now);
+        }
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            let now = evenkeel_runtime::now();
+            self.pool.balancer.borrow_mut().finish(lease, Outcome::Abandoned, now);
+        }
+    }
+}

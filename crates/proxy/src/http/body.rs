@@ -1,0 +1,344 @@
+//! Moves one message from one connection to another: its head, then its body, re-framed for the
+//! receiver. One block at a time, so memory is bounded by one buffer and a slow receiver stops the
+//! reading. Decides nothing about what is sent or when to give up; its caller holds the deadlines.
+
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
+use evenkeel_runtime::TcpStream;
+
+use super::splice::Splice;
+use crate::buffer::Buffer;
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// A body at least this long is moved by the kernel, without passing through our memory.
+/// Below it, setting up the pipe costs more than the copy it saves.
+pub(crate) const SPLICE_MIN: u64 = 48 * 1024;
+
+/// How the body arrives.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// This many bytes are still to come.
+    Exact(u64),
+    /// In chunks (RFC 9112 §7.1).
+    Chunked(Box<ChunkedDecoder>),
+    /// Until the sender closes (responses only; RFC 9112 §6.3 rule 8).
+    UntilClose,
+    /// All of it is here.
+    Done,
+}
+
+/// How the body is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// As it is: the receiver knows its length, or reads until we close.
+    Identity,
+    /// In chunks.
+    Chunked,
+}
+
+/// Which of the two connections the pump is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// For the sender's next bytes.
+    Source,
+    /// For the receiver to take what there is.
+    Sink,
+}
+
+/// Why a message could not be moved.
+#[derive(Debug)]
+pub(crate) enum PumpError {
+    /// The sender broke the connection.
+    Source,
+    /// The sender closed before the end of the body.
+    Truncated,
+    /// The sender's chunks break a rule.
+    Malformed(ChunkError),
+    /// The body is longer than allowed.
+    TooLarge,
+    /// The receiver broke the connection.
+    Sink,
+}
+
+/// One message on its way.
+pub(crate) struct Pump {
+    source: Source,
+    sink: Sink,
+    /// Longest body that is passed on.
+    body_max: u64,
+    block: Block,
+    /// Blocks begun; the first carries the head.
+    blocks: u64,
+    splice: Option<Splice>,
+    /// What it waits for, valid after a `Pending`.
+    pub(crate) waiting: Waiting,
+    /// Bytes of body received so far, decoded.
+    pub(crate) body_bytes: u64,
+    /// Bytes handed to the receiver's kernel so far, framing included.
+    pub(crate) sent: u64,
+}
+
+/// What is being written: head, chunk size, payload in the buffer, and what follows it.
+#[derive(Default)]
+struct Block {
+    head: Vec<u8>,
+    size: [u8; 18],
+    size_len: usize,
+    payload: (usize, usize),
+    tail: Cow<'static, [u8]>,
+    length: usize,
+    written: usize,
+    /// Bytes of the buffer's window that this block stands for, taken off once it is settled.
+    consumed: usize,
+}
+
+impl Pump {
+    /// A message that begins with `head` and whose body follows in the buffer and the connection.
+    pub(crate) fn new(head: Vec<u8>, source: Source, sink: Sink, body_max: u64) -> Self {
+        let source = if let Source::Exact(0) = source { Source::Done } else { source };
+        let block = Block { length: head.len(), head, ..Block::default() };
+        Self {
+            source,
+            sink,
+            body_max,
+            block,
+            blocks: 0,
+            splice: None,
+            waiting: Waiting::Sink,
+            body_bytes: 0,
+            sent: 0,
+        }
+    }
+
+    /// Moves what can be moved now. Ready when the whole message is with the receiver.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        to: &TcpStream,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<(), PumpError>> {
+        if self.blocks == 0 {
+            self.blocks = 1;
+            self.frame(buffer)?;
+        }
+        loop {
+            if self.splice.is_some() {
+                return self.poll_splice(cx, from, to);
+            }
+            ready!(self.poll_write(cx, to, buffer)).map_err(|_| PumpError::Sink)?;
+            if self.is_received() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.begin_splice() {
+                continue;
+            }
+            ready!(self.poll_fill(cx, from, buffer))?;
+        }
+    }
+
+    /// All of the body is here; what is left is writing.
+    pub(crate) fn is_received(&self) -> bool {
+        matches!(self.source, Source::Done)
+    }
+
+    /// Nothing of the message has been written.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.sent == 0
+    }
+
+    /// The message can be sent again from its beginning: all that was taken from the sender is
+    /// still in the first block.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.blocks <= 1 && self.splice.is_none()
+    }
+
+    /// Begins again with another head; only after [`Self::is_replayable`].
+    pub(crate) fn replay(&mut self, head: Vec<u8>) -> Vec<u8> {
+        self.block.length = self.block.length - self.block.head.len() + head.len();
+        self.block.written = 0;
+        self.sent = 0;
+        std::mem::replace(&mut self.block.head, head)
+    }
+
+    /// Takes off the buffer what this message was made of; its head's space is returned.
+    pub(crate) fn settle(mut self, buffer: &mut Buffer) -> Vec<u8> {
+        buffer.consume(self.block.consumed);
+        std::mem::take(&mut self.block.head)
+    }
+
+    fn begin_block(&mut self, buffer: &mut Buffer) {
+        buffer.consume(self.block.consumed);
+        let mut head = std::mem::take(&mut self.block.head);
+        head.clear(); // its space goes back to the stock at the end
+        self.block = Block { head, ..Block::default() };
+        self.blocks += 1;
+    }
+
+    /// Makes what is in the window the payload of the current block.
+    fn frame(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        let window = buffer.filled().len();
+        let (consumed, payload) = match &mut self.source {
+            Source::Done => return Ok(()),
+            Source::Exact(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(window);
+                *left -= take as u64;
+                if *left == 0 {
+                    self.source = Source::Done;
+                }
+                (take, take)
+            }
+            Source::UntilClose => (window, window),
+            Source::Chunked(decoder) => {
+                let decoded = decoder.decode(buffer.filled_mut()).map_err(PumpError::Malformed)?;
+                if decoded.done {
+                    let trailers = decoder.trailers();
+                    if self.sink == Sink::Chunked && !trailers.is_empty() {
+                        self.block.tail = Cow::Owned([b"0\r\n", trailers, b"\r\n"].concat());
+                    }
+                    self.source = Source::Done;
+                }
+                (decoded.consumed, decoded.payload)
+            }
+        };
+        self.body_bytes = self.body_bytes.saturating_add(payload as u64);
+        if self.body_bytes > self.body_max {
+            return Err(PumpError::TooLarge);
+        }
+        self.block.consumed = consumed;
+        self.block.payload = (buffer.start(), buffer.start() + payload);
+        self.frame_chunk(payload);
+        Ok(())
+    }
+
+    /// Puts the chunk framing around a payload, when the receiver wants chunks.
+    fn frame_chunk(&mut self, payload: usize) {
+        let block = &mut self.block;
+        if self.sink == Sink::Chunked {
+            let end = matches!(self.source, Source::Done);
+            if payload > 0 {
+                block.size_len = chunk_head(payload, &mut block.size);
+            }
+            if end && block.tail.is_empty() {
+                block.tail = Cow::Borrowed(LAST_CHUNK);
+            }
+            if payload > 0 {
+                block.tail = match (end, &block.tail) {
+                    (false, _) => Cow::Borrowed(b"\r\n"),
+                    (true, Cow::Borrowed(_)) => Cow::Borrowed(b"\r\n0\r\n\r\n"),
+                    (true, Cow::Owned(trailers)) => {
+                        Cow::Owned([b"\r\n", trailers.as_slice()].concat())
+                    }
+                };
+            }
+        }
+        block.length = block.head.len() + block.size_len + payload + block.tail.len();
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &TcpStream,
+        buffer: &Buffer,
+    ) -> Poll<io::Result<()>> {
+        let block = &mut self.block;
+        while block.written < block.length {
+            self.waiting = Waiting::Sink;
+            let payload = buffer.range(block.payload.0, block.payload.1);
+            let size = block.size.get(..block.size_len).unwrap_or_default();
+            let parts = [block.head.as_slice(), size, payload, &block.tail];
+            let mut slices = [IoSlice::new(&[]); 4];
+            let mut count = 0;
+            let mut skip = block.written;
+            for part in parts {
+                if let Some(rest) = part.get(skip..)
+                    && !rest.is_empty()
+                {
+                    if let Some(slot) = slices.get_mut(count) {
+                        *slot = IoSlice::new(rest);
+                    }
+                    count += 1;
+                }
+                skip = skip.saturating_sub(part.len());
+            }
+            let ready = match slices.get(..count) {
+                Some([one]) => ready!(to.poll_write(cx, one)),
+                Some(several) => ready!(to.poll_write_vectored(cx, several)),
+                None => Ok(0),
+            };
+            match ready? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => {
+                    block.written += n;
+                    self.sent = self.sent.saturating_add(n as u64);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more and makes it the next block. The first block is kept until then: as long as
+    /// nothing more was read, the message can be sent again.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<(), PumpError>> {
+        if self.blocks > 1 || buffer.is_full() {
+            self.begin_block(buffer);
+            buffer.rewind_if_empty();
+        }
+        self.waiting = Waiting::Source;
+        if buffer.is_full() {
+            // Cannot be: every window is framed whole before a read. Never spin if it were.
+            return Poll::Ready(Err(PumpError::Truncated));
+        }
+        let read = ready!(from.poll_read(cx, buffer.spare())).map_err(|_| PumpError::Source)?;
+        buffer.extend(read);
+        self.begin_block(buffer);
+        if read > 0 {
+            return Poll::Ready(self.frame(buffer));
+        }
+        if !matches!(self.source, Source::UntilClose) {
+            return Poll::Ready(Err(PumpError::Truncated));
+        }
+        self.source = Source::Done;
+        self.frame_chunk(0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands a long body of known length to the kernel, once what was already read is written.
+    fn begin_splice(&mut self) -> bool {
+        if let (Source::Exact(left), Sink::Identity) = (&self.source, self.sink)
+            && *left >= SPLICE_MIN
+            && self.body_bytes.saturating_add(*left) <= self.body_max
+        {
+            self.splice = Splice::new(*left);
+        }
+        self.splice.is_some()
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        to: &TcpStream,
+    ) -> Poll<Result<(), PumpError>> {
+        let Some(splice) = &mut self.splice else { return Poll::Ready(Ok(())) };
+        let (received, sent) = (splice.received, splice.sent);
+        let result = splice.poll(cx, from, to);
+        self.body_bytes = self.body_bytes.saturating_add(splice.received - received);
+        self.sent = self.sent.saturating_add(splice.sent - sent);
+        self.waiting = splice.waiting;
+        if let Poll::Ready(Ok(())) = result {
+            self.source = Source::Done;
+            self.splice = None;
+        }
+        result
+    }
+}

@@ -1,0 +1,3 @@
+//! The client's side, one file for each version of HTTP.
+
+pub(crate) mod h1;

@@ -1,0 +1,473 @@
+//! Heads as they are passed on: hop-by-hop fields gone, the client's identity told truthfully,
+//! framing our own. Every line written here comes from a parsed field or is made here, so nothing
+//! that the parser did not understand is ever forwarded.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use evenkeel_balancer::Rng;
+use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version};
+use evenkeel_config::model::Identity;
+
+use crate::http::body::Sink;
+use crate::http::exchange::Exchange;
+use crate::policy::Edits;
+use crate::snapshot::{ListenerSettings, PoolSettings, Target};
+
+/// Fields with this prefix are ours alone: they are taken from both sides' messages.
+const OWN_PREFIX: &[u8] = b"x-evenkeel-";
+/// Longest request id believed.
+const REQUEST_ID_MAX: usize = 128;
+/// Addresses looked at in `X-Forwarded-For`, from the right; a longer chain is not a chain of
+/// proxies.
+const FORWARDED_MAX: usize = 32;
+
+/// What one exchange is called in every log.
+#[derive(Default)]
+pub(crate) enum RequestId {
+    /// Not identified, or not wanted.
+    #[default]
+    None,
+    /// Made here; needs no allocation.
+    Made([u8; 32]),
+    /// Stated by a trusted peer.
+    Stated(Box<str>),
+}
+
+impl RequestId {
+    /// For logs and fields; empty until the request is identified.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Self::None => "",
+            Self::Made(hex) => std::str::from_utf8(hex).unwrap_or_default(),
+            Self::Stated(text) => text,
+        }
+    }
+
+    /// There is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
+    fn make(rng: &mut Rng) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut id = [b'0'; 32];
+        let mut word = 0;
+        for (at, digit) in id.iter_mut().enumerate() {
+            if at % 16 == 0 {
+                word = rng.next_u64();
+            }
+            *digit = HEX.get((word & 15) as usize).copied().unwrap_or(b'0');
+            word >>= 4;
+        }
+        Self::Made(id)
+    }
+}
+
+/// Finds out who the client is and what the request is called, as far as the peer is trusted.
+pub(crate) fn identify(exchange: &mut Exchange<'_>) {
+    let peer = exchange.connection.peer_ip();
+    let Some(listener) = exchange.listener() else { return };
+    let trusted = !listener.config.trusted_proxies.is_empty() && listener.trusts(peer);
+    let mut client = peer;
+    let mut request_id = None;
+    if trusted {
+        client = client_of(exchange, listener, peer);
+        let sent = exchange.head.field(exchange.buffer.all(), Known::XRequestId);
+        request_id = sent.filter(|id| is_request_id(id));
+    }
+    let wanted = listener.config.identity.request_id;
+    let request_id = match request_id {
+        Some(id) if wanted => RequestId::Stated(String::from_utf8_lossy(id).into()),
+        _ if wanted => RequestId::make(&mut exchange.connection.worker.rng.borrow_mut()),
+        _ => RequestId::None,
+    };
+    exchange.trusted = trusted;
+    exchange.client = client;
+    exchange.request_id = request_id;
+}
+
+/// The rightmost address of `X-Forwarded-For` that is not itself a trusted proxy; each proxy
+/// vouches only for the one before it.
+fn client_of(exchange: &Exchange<'_>, listener: &ListenerSettings, peer: IpAddr) -> IpAddr {
+    let bytes = exchange.buffer.all();
+    let mut client = peer;
+    let values: Vec<&[u8]> = exchange.head.values(bytes, Known::XForwardedFor).collect();
+    let hops = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
+    for hop in hops.take(FORWARDED_MAX) {
+        let text = std::str::from_utf8(hop).unwrap_or_default();
+        let Ok(address) = text.trim_matches([' ', '\t']).parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !listener.trusts(client) {
+            break;
+        }
+    }
+    client
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+/// Writes the request as `target` gets it.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    settings: &PoolSettings,
+    target: &Target,
+) {
+    let bytes = exchange.buffer.all();
+    let head = &exchange.head;
+    out.extend_from_slice(head.method_text.of(bytes));
+    out.push(b' ');
+    out.extend_from_slice(exchange.path());
+    if let Some(query) = head.target.query {
+        out.push(b'?');
+        out.extend_from_slice(query.of(bytes));
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    match settings.host(target) {
+        Some(host) => out.extend_from_slice(host.as_bytes()),
+        None => out.extend_from_slice(head.host.of(bytes)),
+    }
+    out.extend_from_slice(b"\r\n");
+    let edited = exchange.chains().any(|chain| !chain.is_empty());
+    let Some(listener) = exchange.listener() else { return };
+    for field in &head.fields {
+        let name = field.name.of(bytes);
+        if is_replaced(exchange, &listener.config.identity, field, name)
+            || (edited && exchange.chains().any(|c| c.request_edits().any(|e| e.drops(name))))
+        {
+            continue;
+        }
+        write_field(out, name, field.value.of(bytes));
+    }
+    write_identity(out, exchange, listener, edited);
+    for chain in exchange.chains() {
+        chain.request_edits().for_each(|edits: &Edits| out.extend_from_slice(&edits.lines));
+    }
+    match head.body {
+        BodyLength::Exact(length) => write_length(out, length),
+        BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyLength::None | BodyLength::UntilClose => {}
+    }
+    match head.upgrade {
+        Some(protocol) => {
+            out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+            out.extend_from_slice(protocol.of(bytes));
+            out.extend_from_slice(b"\r\n");
+        }
+        None if head.te_trailers => out.extend_from_slice(b"connection: te\r\nte: trailers\r\n"),
+        None if settings.config.keep_alive.idle_max == 0 => {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        None => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a client's field is not passed on as it is: connection-specific, framing (ours), or
+/// identity (which only a trusted peer may state).
+fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name: &[u8]) -> bool {
+    if field.hop_by_hop {
+        return true;
+    }
+    match field.known {
+        Known::Host | Known::ContentLength | Known::TransferEncoding => true,
+        Known::XForwardedFor => identity.x_forwarded || !exchange.trusted,
+        Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => !exchange.trusted,
+        Known::XRealIp => identity.x_forwarded || !exchange.trusted,
+        Known::Forwarded => identity.forwarded || !exchange.trusted,
+        Known::XRequestId => identity.request_id || !exchange.trusted,
+        Known::Expect => !exchange.head.expects_continue,
+        Known::Other => is_own(name),
+        _ => false,
+    }
+}
+
+fn is_own(name: &[u8]) -> bool {
+    name.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
+}
+
+fn write_identity(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    listener: &ListenerSettings,
+    edited: bool,
+) {
+    let identity = &listener.config.identity;
+    let (bytes, head) = (exchange.buffer.all(), &exchange.head);
+    let peer = exchange.connection.peer_ip();
+    let set = |name: &[u8]| {
+        edited && exchange.chains().any(|c| c.request_edits().any(|edits| edits.drops(name)))
+    };
+    let told = |known: Known| exchange.trusted && head.field(bytes, known).is_some();
+    if identity.x_forwarded {
+        if !set(b"x-forwarded-for") {
+            out.extend_from_slice(b"x-forwarded-for: ");
+            if exchange.trusted {
+                for value in head.values(bytes, Known::XForwardedFor) {
+                    out.extend_from_slice(value);
+                    out.extend_from_slice(b", ");
+                }
+            }
+            out.extend_from_slice(exchange.connection.peer_text.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if !told(Known::XForwardedProto) && !set(b"x-forwarded-proto") {
+            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+        }
+        if !told(Known::XForwardedHost) && !set(b"x-forwarded-host") {
+            write_field(out, b"x-forwarded-host", head.host.of(bytes));
+        }
+        if !told(Known::XForwardedPort) && !set(b"x-forwarded-port") {
+            out.extend_from_slice(b"x-forwarded-port: ");
+            write_number(out, u64::from(exchange.connection.local.port()));
+            out.extend_from_slice(b"\r\n");
+        }
+        if !set(b"x-real-ip") {
+            if exchange.client == peer {
+                write_field(out, b"x-real-ip", exchange.connection.peer_text.as_bytes());
+            } else {
+                let _ = write!(out, "x-real-ip: {}\r\n", exchange.client);
+            }
+        }
+    }
+    if identity.forwarded {
+        write_forwarded(out, exchange, peer);
+    }
+    if let Some(name) = &identity.via {
+        let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
+        let _ = write!(out, "via: {version} {name}\r\n");
+    }
+    if !exchange.request_id.is_empty() {
+        write_field(out, b"x-request-id", exchange.request_id.text().as_bytes());
+    }
+}
+
+/// `Forwarded` (RFC 7239 §4); an IPv6 address is quoted and in brackets (§6).
+fn write_forwarded(out: &mut Vec<u8>, exchange: &Exchange<'_>, peer: IpAddr) {
+    let (bytes, head) = (exchange.buffer.all(), &exchange.head);
+    out.extend_from_slice(b"forwarded: ");
+    if exchange.trusted {
+        for value in head.values(bytes, Known::Forwarded) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+    }
+    let _ = match peer {
+        IpAddr::V4(v4) => write!(out, "for={v4};proto=http"),
+        IpAddr::V6(v6) => write!(out, "for=\"[{v6}]\";proto=http"),
+    };
+    let host = head.host.of(bytes);
+    if !host.is_empty() {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a response as the client gets it.
+pub(crate) fn write_response(
+    out: &mut Vec<u8>,
+    exchange: &Exchange<'_>,
+    response: &ResponseHead,
+    bytes: &[u8],
+    sink: Sink,
+    persist: bool,
+) {
+    write_status(out, response.status);
+    let edited = exchange.chains().any(|chain| !chain.is_empty());
+    let mut dated = false;
+    for field in &response.fields {
+        let name = field.name.of(bytes);
+        let ours = match field.known {
+            Known::ContentLength | Known::TransferEncoding => true,
+            Known::Other => is_own(name),
+            _ => false,
+        };
+        dated |= field.known == Known::Date;
+        let dropped =
+            edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
+        if !(ours || field.hop_by_hop || dropped) {
+            write_field(out, name, field.value.of(bytes));
+        }
+    }
+    if !dated && response.status >= 200 {
+        // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
+        let date = httpdate::fmt_http_date(evenkeel_runtime::wall_clock());
+        write_field(out, b"date", date.as_bytes());
+    }
+    for chain in exchange.chains() {
+        chain.response_edits().for_each(|edits| out.extend_from_slice(&edits.lines));
+    }
+    if let Some(via) = exchange.listener().and_then(|l| l.config.identity.via.as_ref()) {
+        let version = if response.version == Version::Http10 { "1.0" } else { "1.1" };
+        let _ = write!(out, "via: {version} {via}\r\n");
+    }
+    match (sink, response.content_length) {
+        (Sink::Chunked, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        // Also for HEAD and 304, where it is the length that content would have had.
+        (Sink::Identity, Some(length)) if response.status != 204 && response.status >= 200 => {
+            write_length(out, length);
+        }
+        _ => {}
+    }
+    match response.upgrade {
+        Some(protocol) if response.status == 101 => {
+            out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+            out.extend_from_slice(protocol.of(bytes));
+            out.extend_from_slice(b"\r\n");
+        }
+        _ => write_connection(out, exchange, persist),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an interim response.
+pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, bytes: &[u8]) {
+    write_status(out, response.status);
+    for field in &response.fields {
+        let framing = matches!(field.known, Known::ContentLength | Known::TransferEncoding);
+        if !(framing || field.hop_by_hop) {
+            write_field(out, field.name.of(bytes), field.value.of(bytes));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `Connection`, where the version's default does not say it already (RFC 9112 §9.3).
+pub(crate) fn write_connection(out: &mut Vec<u8>, exchange: &Exchange<'_>, persist: bool) {
+    match (persist, exchange.head.version) {
+        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
+        (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
+    }
+}
+
+/// The status line, with the registered phrase: a server's own may hold anything.
+pub(crate) fn write_status(out: &mut Vec<u8>, status: u16) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_number(out, u64::from(status));
+    out.push(b' ');
+    out.extend_from_slice(phrase(status).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    write_number(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A number in decimal.
+pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let (mut at, mut left) = (digits.len(), number);
+    while at > 0 {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + (left % 10) as u8;
+        }
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+}
+
+/// The registered reason phrase (RFC 9110 §15, RFC 6585, RFC 8297, RFC 4918, RFC 7725).
+pub(crate) fn phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        508 => "Loop Detected",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 7, 10, 65_536, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+
+    #[test]
+    fn only_plain_request_ids_are_believed() {
+        assert!(is_request_id(b"7d0f-42"));
+        assert!(!is_request_id(b""));
+        assert!(!is_request_id(b"a b"));
+        assert!(!is_request_id("ü".as_bytes()));
+        assert!(!is_request_id(&[b'a'; REQUEST_ID_MAX + 1]));
+    }
+
+    #[test]
+    fn our_own_fields_are_recognised_in_any_case() {
+        assert!(is_own(b"X-Evenkeel-Reason"));
+        assert!(!is_own(b"x-evenkee"));
+    }
+}

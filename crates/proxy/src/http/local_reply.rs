@@ -1,0 +1,176 @@
+//! Responses that this process makes itself: failures, redirects, fixed responses. Owns their
+//! form, and whether the client's connection survives them.
+
+use std::fmt::Write as _;
+
+use evenkeel_codec::BodyLength;
+use evenkeel_config::model::{Redirect, RedirectPart, Respond};
+use evenkeel_runtime::{self as runtime, TcpStream};
+
+use crate::failure::{Failure, Reason};
+use crate::http::downstream::h1::Next;
+use crate::http::exchange::{self, Exchange};
+use crate::http::{forwarded, interim};
+
+/// Answers a failed exchange. Nothing is written when the client cannot or must not see it.
+pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next {
+    exchange.failure = Some(failure.reason);
+    if failure.reason == Reason::ClientGone {
+        return Next::Close;
+    }
+    let (status, word) = (failure.reason.status(), failure.reason.word());
+    let mut body = String::with_capacity(64);
+    let _ = writeln!(body, "{status} {}: {word}", forwarded::phrase(status));
+    // After a request that could not be understood, nothing that follows can be trusted.
+    let refused = matches!(
+        failure.reason,
+        Reason::BadRequest(_)
+            | Reason::BadRequestBody(_)
+            | Reason::HeadTimeout
+            | Reason::BodyTimeout
+    );
+    let extra = match failure.reason {
+        Reason::BadRequest(_) if status == 405 => {
+            "allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"
+        }
+        _ if status == 503 => "retry-after: 1\r\n",
+        _ => "",
+    };
+    let reply = Reply {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        word,
+        extra,
+        body: body.as_bytes(),
+    };
+    write(exchange, &reply, !refused).await
+}
+
+/// Answers with a redirect.
+pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -> Next {
+    let mut location = Vec::with_capacity(128);
+    location.extend_from_slice(b"location: ");
+    for part in &redirect.to {
+        let bytes = exchange.buffer.all();
+        match part {
+            RedirectPart::Text(text) => location.extend_from_slice(text.as_bytes()),
+            RedirectPart::Host => location.extend_from_slice(exchange.head.host_name.of(bytes)),
+            RedirectPart::Path => location.extend_from_slice(exchange.path()),
+            RedirectPart::PathRest => {
+                let rest = exchange.path().get(exchange.prefix_len..).unwrap_or_default();
+                location.extend_from_slice(rest);
+            }
+            RedirectPart::Query => {
+                if let Some(query) = exchange.head.target.query {
+                    location.push(b'?');
+                    location.extend_from_slice(query.of(bytes));
+                }
+            }
+        }
+    }
+    location.extend_from_slice(b"\r\n");
+    let extra = String::from_utf8_lossy(&location).into_owned();
+    let reply =
+        Reply { status: redirect.status, content_type: "", word: "", extra: &extra, body: b"" };
+    write(exchange, &reply, true).await
+}
+
+/// Answers with a fixed response.
+pub(crate) async fn respond(exchange: &mut Exchange<'_>, respond: &Respond) -> Next {
+    let reply = Reply {
+        status: respond.status,
+        content_type: &respond.content_type,
+        word: "",
+        extra: "",
+        body: respond.body.as_bytes(),
+    };
+    write(exchange, &reply, true).await
+}
+
+/// Tells a client that is not served at all why, if it can be told without waiting.
+pub(crate) fn refuse(stream: &TcpStream, reason: Reason) {
+    let status = reason.status();
+    let text = format!(
+        "HTTP/1.1 {status} {}\r\nx-evenkeel-reason: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        forwarded::phrase(status),
+        reason.word()
+    );
+    stream.write_now(text.as_bytes());
+}
+
+struct Reply<'r> {
+    status: u16,
+    content_type: &'r str,
+    /// The machine-readable reason; empty if nothing failed.
+    word: &'r str,
+    /// Complete field lines.
+    extra: &'r str,
+    body: &'r [u8],
+}
+
+async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool) -> Next {
+    skip_received_body(exchange);
+    let persist = may_persist && exchange.may_persist();
+    let worker = exchange.connection.worker.clone();
+    let mut out = worker.stock.take_scratch();
+    forwarded::write_status(&mut out, reply.status);
+    out.extend_from_slice(b"date: ");
+    out.extend_from_slice(httpdate::fmt_http_date(runtime::wall_clock()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    if !reply.content_type.is_empty() {
+        out.extend_from_slice(b"content-type: ");
+        out.extend_from_slice(reply.content_type.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(reply.extra.as_bytes());
+    if !reply.word.is_empty() {
+        out.extend_from_slice(b"x-evenkeel-reason: ");
+        out.extend_from_slice(reply.word.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !exchange.request_id.is_empty() {
+        out.extend_from_slice(b"x-request-id: ");
+        out.extend_from_slice(exchange.request_id.text().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    for chain in exchange.chains() {
+        for edits in chain.response_edits() {
+            out.extend_from_slice(&edits.lines);
+        }
+    }
+    forwarded::write_connection(&mut out, exchange, persist);
+    // RFC 9110 §8.6: no length on a 204; §15.4.5: none needed on a 304.
+    if !matches!(reply.status, 204 | 304) {
+        out.extend_from_slice(b"content-length: ");
+        forwarded::write_number(&mut out, reply.body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if !exchange::is_head(exchange) && !matches!(reply.status, 204 | 304) {
+        out.extend_from_slice(reply.body);
+    }
+    exchange.status = reply.status;
+    let written = interim::write_all(exchange, &out).await;
+    worker.stock.give_scratch(out);
+    match written {
+        Ok(()) => Next::after_response(exchange, persist),
+        Err(_) => Next::Close,
+    }
+}
+
+/// A short body that is already here is skipped, so that the connection can be kept; what is not
+/// here is not waited for (RFC 9112 §9.3: then the connection is closed).
+fn skip_received_body(exchange: &mut Exchange<'_>) {
+    if exchange.received || exchange.tries > 0 {
+        return;
+    }
+    if let BodyLength::Exact(length) = exchange.head.body {
+        let here = exchange.buffer.filled().len();
+        if let Ok(length) = usize::try_from(length)
+            && length <= here
+        {
+            exchange.buffer.consume(length);
+            exchange.received = true;
+        }
+    }
+}

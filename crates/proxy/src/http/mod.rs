@@ -1,0 +1,14 @@
+//! HTTP: from a client's bytes to a server and back.
+
+pub(crate) mod body;
+pub(crate) mod downstream;
+pub(crate) mod exchange;
+pub(crate) mod forwarded;
+pub(crate) mod heads;
+pub(crate) mod interim;
+pub(crate) mod local_reply;
+pub(crate) mod patience;
+pub(crate) mod relay;
+pub(crate) mod splice;
+pub(crate) mod tunnel;
+pub(crate) mod upstream;

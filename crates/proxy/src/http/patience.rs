@@ -1,0 +1,135 @@
+//! How long an exchange waits for whom. One timer serves all waits of a connection; this file
+//! sets it to what is being waited for, and says afterwards who was late. Setting it later costs
+//! a store, so progress costs no system call.
+
+use std::time::{Duration, Instant};
+
+use evenkeel_config::model::{ListenerTimeouts, PoolTimeouts};
+use evenkeel_runtime as runtime;
+
+use crate::http::body::{Pump, Waiting};
+use crate::http::downstream::h1::slowest;
+use crate::http::exchange::Exchange;
+
+/// How long a body may be slower than its minimum rate.
+const BODY_GRACE: Duration = Duration::from_secs(10);
+
+/// The waits of one message in one direction.
+pub(crate) struct Patience {
+    began: Instant,
+    last: Instant,
+    seen: (u64, u64),
+    body_idle: Duration,
+    body_rate_min: u64,
+    send_idle: Duration,
+    send_rate_min: u64,
+    first_byte: Duration,
+    server_idle: Duration,
+    /// Since when the response is waited for.
+    sent_at: Option<Instant>,
+    /// The client holds its body back until the server says 100 (RFC 9110 §10.1.1).
+    awaits_continue: bool,
+    /// Time the receiver of a response kept us waiting, and since when it does.
+    blocked: Duration,
+    blocked_since: Option<Instant>,
+}
+
+impl Patience {
+    pub(crate) fn new(exchange: &Exchange<'_>, pool: &PoolTimeouts) -> Self {
+        let began = match exchange.first_byte {
+            None if exchange.tries <= 1 => exchange.started,
+            _ => runtime::now(),
+        };
+        let client: Option<&ListenerTimeouts> =
+            exchange.listener().map(|listener| &listener.config.timeouts);
+        Self {
+            began,
+            last: began,
+            seen: (0, 0),
+            body_idle: client.map_or(Duration::ZERO, |c| c.body_idle),
+            body_rate_min: client.map_or(0, |c| c.body_rate_min),
+            send_idle: client.map_or(Duration::ZERO, |c| c.send_idle),
+            send_rate_min: client.map_or(0, |c| c.send_rate_min),
+            first_byte: pool.first_byte,
+            server_idle: pool.idle,
+            sent_at: None,
+            awaits_continue: exchange.head.expects_continue,
+            blocked: Duration::ZERO,
+            blocked_since: None,
+        }
+    }
+
+    /// The server has asked for the body.
+    pub(crate) fn server_continues(&mut self) {
+        self.awaits_continue = false;
+        self.last = runtime::now();
+        self.began = self.last;
+    }
+
+    /// Sets the timer for what a request on its way to the server waits for.
+    pub(crate) fn watch(&mut self, exchange: &Exchange<'_>, pump: &Pump, sent: bool) {
+        self.note_progress(pump);
+        let deadline = if sent {
+            *self.sent_at.get_or_insert(self.last) + self.first_byte
+        } else if self.blames_client(pump, sent) {
+            let idle = self.last + self.body_idle;
+            match slowest(pump.body_bytes, self.body_rate_min) {
+                Some(time) => idle.min(self.began + BODY_GRACE + time),
+                None => idle,
+            }
+        } else {
+            self.last + if self.awaits_continue { self.first_byte } else { self.server_idle }
+        };
+        exchange.connection.state.allow_until(deadline);
+    }
+
+    /// Sets the timer for what a response on its way to the client waits for.
+    pub(crate) fn watch_response(&mut self, exchange: &Exchange<'_>, pump: &Pump) {
+        self.note_progress(pump);
+        let deadline = match pump.waiting {
+            Waiting::Source => {
+                self.unblock();
+                self.last + self.server_idle
+            }
+            Waiting::Sink => {
+                // Only the time in which the client had something to take counts against it.
+                let since = *self.blocked_since.get_or_insert(self.last);
+                let idle = self.last + self.send_idle;
+                match slowest(pump.sent, self.send_rate_min) {
+                    Some(time) => {
+                        idle.min(since + (BODY_GRACE + time).saturating_sub(self.blocked))
+                    }
+                    None => idle,
+                }
+            }
+        };
+        exchange.connection.state.allow_until(deadline);
+    }
+
+    /// Whether it is the client's body that is waited for.
+    pub(crate) fn blames_client(&self, pump: &Pump, sent: bool) -> bool {
+        !sent && pump.waiting == Waiting::Source && !self.awaits_continue
+    }
+
+    fn unblock(&mut self) {
+        if let Some(since) = self.blocked_since.take() {
+            self.blocked += self.last.saturating_duration_since(since);
+        }
+    }
+
+    /// Progress moves the waits on; the clock is read only then.
+    fn note_progress(&mut self, pump: &Pump) {
+        let seen = (pump.body_bytes, pump.sent);
+        if seen == self.seen {
+            return;
+        }
+        // The first bytes leave in the same turn in which the wait began: that costs no clock.
+        if self.seen != (0, 0) {
+            self.last = runtime::now();
+        }
+        if pump.body_bytes > 0 && self.seen.0 == 0 {
+            self.awaits_continue = false; // it did not wait
+        }
+        self.seen = seen;
+    }
+}

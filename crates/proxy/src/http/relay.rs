@@ -1,0 +1,167 @@
+//! Passes a server's answer on to the client while the rest of the request may still be on its
+//! way, and decides which of the two connections may be used again.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use evenkeel_codec::{BodyLength, Version};
+
+use crate::failure::Reason;
+use crate::generation::Leased;
+use crate::http::body::{Pump, PumpError, Sink, Waiting};
+use crate::http::downstream::h1::Next;
+use crate::http::exchange::{self, Exchange};
+use crate::http::patience::Patience;
+use crate::http::upstream::{self, Answer};
+use crate::http::{forwarded, tunnel};
+
+/// How an answer that had begun ended.
+pub(crate) enum End {
+    /// The client has all of it.
+    Complete(Next),
+    /// The server stopped in the middle.
+    ServerFailed(Reason),
+    /// The client stopped taking it, or broke off its own request.
+    ClientFailed(Reason),
+}
+
+/// Sends the head and the body of `answer`; `request` is what remains to be sent.
+pub(crate) async fn relay(
+    exchange: &mut Exchange<'_>,
+    lease: &Leased,
+    answer: Answer,
+    request: Pump,
+) -> End {
+    if answer.head.status == 101 {
+        return tunnel::open(exchange, answer, request).await;
+    }
+    exchange.received = request.is_received();
+    let sink = sink(exchange, &answer);
+    // Without chunks and without a length, the end of the body is the end of the connection.
+    let delimited = sink == Sink::Chunked
+        || matches!(answer.head.body, BodyLength::None | BodyLength::Exact(_));
+    let persist = delimited && exchange.may_persist() && answer.request_sent;
+    let mut head = exchange.connection.worker.stock.take_scratch();
+    forwarded::write_response(
+        &mut head,
+        exchange,
+        &answer.head,
+        answer.buffer.all(),
+        sink,
+        persist,
+    );
+    exchange.status = answer.head.status;
+    let source = upstream::response_source(&answer.head);
+    let response = Pump::new(head, source, sink, u64::MAX);
+    let mut relay = Relay { response, request, answer, ended: false };
+    let result = relay.run(exchange).await;
+    relay.finish(exchange, lease, persist, result)
+}
+
+/// How the client will see where the body ends.
+fn sink(exchange: &Exchange<'_>, answer: &Answer) -> Sink {
+    match answer.head.body {
+        BodyLength::Chunked | BodyLength::UntilClose
+            if exchange.head.version == Version::Http11 && !exchange::is_head(exchange) =>
+        {
+            Sink::Chunked
+        }
+        _ => Sink::Identity,
+    }
+}
+
+struct Relay {
+    response: Pump,
+    request: Pump,
+    answer: Answer,
+    /// The request will not be continued.
+    ended: bool,
+}
+
+impl Relay {
+    async fn run(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Reason> {
+        if self.answer.request_sent || self.answer.request_broken {
+            self.ended = true;
+        }
+        let timeouts = match exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id)) {
+            Some(pool) => pool.config.timeouts.clone(),
+            None => return Err(Reason::NoServers),
+        };
+        let mut patience = Patience::new(exchange, &timeouts);
+        poll_fn(|cx| self.poll(cx, exchange, &mut patience)).await
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+        exchange: &mut Exchange<'_>,
+        patience: &mut Patience,
+    ) -> Poll<Result<(), Reason>> {
+        let client = &exchange.connection.stream;
+        let server = &self.answer.connection.stream;
+        if !self.ended {
+            match self.request.poll(cx, client, server, &mut exchange.buffer) {
+                Poll::Ready(Ok(())) => {
+                    self.answer.request_sent = true;
+                    self.ended = true;
+                }
+                // The server has said what it had to say; the rest does not interest it.
+                Poll::Ready(Err(PumpError::Sink)) => self.ended = true,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(upstream::of_client(&error))),
+                Poll::Pending => {}
+            }
+        }
+        match self.response.poll(cx, server, client, &mut self.answer.buffer) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(PumpError::Sink)) => return Poll::Ready(Err(Reason::ClientGone)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ResponseTruncated)),
+            Poll::Pending => {}
+        }
+        patience.watch_response(exchange, &self.response);
+        exchange.connection.state.timer.poll_expired(cx).map(|()| {
+            Err(match self.response.waiting {
+                Waiting::Source => Reason::UpstreamIdle,
+                Waiting::Sink => Reason::ClientTooSlow,
+            })
+        })
+    }
+
+    /// Puts away what is left, and says what may be used again.
+    fn finish(
+        self,
+        exchange: &mut Exchange<'_>,
+        lease: &Leased,
+        persist: bool,
+        result: Result<(), Reason>,
+    ) -> End {
+        let worker = exchange.connection.worker.clone();
+        let Answer { head, mut buffer, connection, request_sent, .. } = self.answer;
+        exchange.bytes_out = exchange.bytes_out.saturating_add(self.response.sent);
+        exchange.body_bytes_in = self.request.body_bytes;
+        exchange.received = self.request.is_received();
+        let scratch = self.request.settle(&mut exchange.buffer);
+        worker.stock.give_scratch(scratch);
+        let complete = result.is_ok();
+        let scratch = self.response.settle(&mut buffer);
+        worker.stock.give_scratch(scratch);
+        // Bytes beyond the response are nobody's: such a connection is never used again
+        // (RFC 9112 §9.2). Nor is one that has not been given the whole request.
+        let reusable = complete
+            && request_sent
+            && head.persistent
+            && head.body.is_delimited()
+            && buffer.is_empty();
+        if reusable {
+            upstream::keep(lease, connection, &head);
+        }
+        worker.stock.give(buffer);
+        worker.heads.give_response(head);
+        match result {
+            Ok(()) => End::Complete(Next::after_response(exchange, persist)),
+            Err(reason @ (Reason::ResponseTruncated | Reason::UpstreamIdle)) => {
+                End::ServerFailed(reason)
+            }
+            Err(reason) => End::ClientFailed(reason),
+        }
+    }
+}

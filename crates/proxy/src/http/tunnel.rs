@@ -1,0 +1,147 @@
+//! After a 101 (RFC 9110 §7.8): bytes both ways until both sides have ended, or nothing moves for
+//! too long. Holds no buffer while nothing moves.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use evenkeel_runtime::{self as runtime, TcpStream};
+
+use crate::buffer::{Buffer, Stock};
+use crate::connection::Phase;
+use crate::failure::Reason;
+use crate::http::body::{Pump, Sink};
+use crate::http::downstream::h1::Next;
+use crate::http::exchange::Exchange;
+use crate::http::relay::End;
+use crate::http::upstream::Answer;
+use crate::http::{forwarded, interim};
+
+/// Confirms the upgrade to the client and becomes a tunnel.
+pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: Pump) -> End {
+    let worker = exchange.connection.worker.clone();
+    let idle = match exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id)) {
+        Some(pool) => pool.config.timeouts.tunnel,
+        None => return End::ServerFailed(Reason::NoServers),
+    };
+    let mut head = worker.stock.take_scratch();
+    let bytes = answer.buffer.all();
+    forwarded::write_response(&mut head, exchange, &answer.head, bytes, Sink::Identity, true);
+    exchange.status = answer.head.status;
+    worker.stock.give_scratch(request.settle(&mut exchange.buffer));
+    let written = interim::write_all(exchange, &head).await;
+    worker.stock.give_scratch(head);
+    if written.is_err() {
+        return End::ClientFailed(Reason::ClientGone);
+    }
+    exchange.connection.state.enter(Phase::Tunnel);
+    let Answer { mut buffer, connection, head, .. } = answer;
+    worker.heads.give_response(head);
+    buffer.release();
+    exchange.buffer.release();
+    let early = std::mem::take(&mut exchange.buffer);
+    let client = &exchange.connection.stream;
+    let server = &connection.stream;
+    let mut up = Direction { buffer: Some(early), ..Direction::default() };
+    let mut down = Direction { buffer: Some(buffer), ..Direction::default() };
+    let result = run(exchange, client, server, &mut up, &mut down, idle).await;
+    exchange.body_bytes_in = up.moved;
+    exchange.bytes_out = exchange.bytes_out.saturating_add(down.moved);
+    for direction in [up, down] {
+        if let Some(buffer) = direction.buffer {
+            worker.stock.give(buffer);
+        }
+    }
+    match result {
+        Ok(()) => End::Complete(Next::Close),
+        Err(_) => End::Complete(Next::Abort),
+    }
+}
+
+async fn run(
+    exchange: &Exchange<'_>,
+    client: &TcpStream,
+    server: &TcpStream,
+    up: &mut Direction,
+    down: &mut Direction,
+    idle: Duration,
+) -> io::Result<()> {
+    let stock = &exchange.connection.worker.stock;
+    let state = &exchange.connection.state;
+    let mut seen = None;
+    poll_fn(|cx| {
+        let sent = up.poll(cx, client, server, stock);
+        let received = down.poll(cx, server, client, stock);
+        for direction in [sent, received] {
+            if let Poll::Ready(Err(error)) = direction {
+                return Poll::Ready(Err(error));
+            }
+        }
+        if up.ended && down.ended {
+            return Poll::Ready(Ok(()));
+        }
+        let moved = (up.moved, down.moved, up.ended, down.ended);
+        if seen.replace(moved) != Some(moved) {
+            state.allow_until(runtime::now() + idle);
+        }
+        state.timer.poll_expired(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    })
+    .await
+}
+
+/// One way of a tunnel.
+#[derive(Default)]
+struct Direction {
+    buffer: Option<Buffer>,
+    moved: u64,
+    source_ended: bool,
+    ended: bool,
+}
+
+impl Direction {
+    /// Moves what can be moved; ready when this way has ended.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+        to: &TcpStream,
+        stock: &Stock,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(buffer) = &mut self.buffer {
+                while !buffer.is_empty() {
+                    match ready!(to.poll_write(cx, buffer.filled()))? {
+                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        written => {
+                            buffer.consume(written);
+                            self.moved = self.moved.saturating_add(written as u64);
+                        }
+                    }
+                }
+            }
+            if self.source_ended {
+                self.ended = true;
+                return Poll::Ready(to.shutdown_write()); // half-close is carried over
+            }
+            if let Some(buffer) = self.buffer.take() {
+                stock.give(buffer);
+            }
+            ready!(from.poll_readable(cx))?;
+            let mut buffer = stock.take();
+            match from.poll_read(cx, buffer.spare()) {
+                Poll::Ready(Ok(0)) => self.source_ended = true,
+                Poll::Ready(Ok(read)) => buffer.extend(read),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    stock.give(buffer);
+                    return Poll::Pending;
+                }
+            }
+            self.buffer = Some(buffer);
+        }
+    }
+}

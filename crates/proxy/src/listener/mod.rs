@@ -1,0 +1,209 @@
+//! Accepts connections: one socket for each worker and address, limits, and handing over to a
+//! less busy worker. Owns what happens before the first byte is read.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use evenkeel_config::model::ListenerId;
+use evenkeel_runtime::{self as runtime, TcpListener, TcpStream, Timer};
+
+use crate::connection::{self, Connection};
+use crate::failure::Reason;
+use crate::http::{downstream, local_reply};
+use crate::worker::{Command, Handover, Worker};
+
+/// A worker keeps a connection unless it has this many more than the least loaded one; so at the
+/// moment of an accept no two workers differ by more than this and the few connections that are
+/// being accepted at the same time.
+pub const IMBALANCE_MAX: u32 = 8;
+
+/// How long accepting rests when there is no room or no descriptor left: the kernel's queue holds
+/// new clients meanwhile, and nobody spins.
+const REST: Duration = Duration::from_millis(25);
+
+/// A bound socket.
+pub(crate) struct Listening {
+    socket: TcpListener,
+}
+
+impl Listening {
+    /// Where it listens, with the port the kernel chose.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr()
+    }
+}
+
+/// Binds every address of every listener; all or nothing.
+pub(crate) fn bind_all(binds: &[Vec<SocketAddr>]) -> io::Result<Vec<Vec<Listening>>> {
+    let bind = |address: &SocketAddr| {
+        let socket = TcpListener::bind(*address).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        Ok(Listening { socket })
+    };
+    binds.iter().map(|group| group.iter().map(bind).collect()).collect()
+}
+
+/// An accept loop that can be stopped.
+pub(crate) struct Accepting {
+    stopped: Rc<Stop>,
+}
+
+#[derive(Default)]
+struct Stop {
+    asked: Cell<bool>,
+    wake: Timer,
+}
+
+impl Accepting {
+    /// Takes what is already in the kernel's queue, then closes the socket.
+    pub(crate) fn stop(&self) {
+        self.stopped.asked.set(true);
+        self.stopped.wake.set(runtime::now());
+    }
+}
+
+/// Starts accepting.
+pub(crate) fn spawn(worker: Rc<Worker>, id: ListenerId, listening: Listening) -> Accepting {
+    let stopped = Rc::new(Stop::default());
+    runtime::spawn(accept_loop(worker, id, listening.socket, stopped.clone()));
+    Accepting { stopped }
+}
+
+async fn accept_loop(worker: Rc<Worker>, id: ListenerId, socket: TcpListener, stop: Rc<Stop>) {
+    loop {
+        if is_full(&worker, id) && !stop.asked.get() {
+            runtime::sleep(REST).await;
+            continue;
+        }
+        let accepted = std::future::poll_fn(|cx| {
+            // The queue first: what is in it was promised a connection by the kernel.
+            if let std::task::Poll::Ready(accepted) = socket.poll_accept(cx) {
+                return std::task::Poll::Ready(Some(accepted));
+            }
+            stop.wake.poll_expired(cx).map(|()| None)
+        });
+        match accepted.await {
+            None if stop.asked.get() => return,
+            None => {}
+            Some(Ok((stream, peer))) => admit(&worker, id, stream, peer),
+            Some(Err(error)) if runtime::is_out_of_descriptors(&error) => {
+                tracing::warn!(listener = id.0, %error, "cannot accept: out of descriptors");
+                worker.sweep_idle(true);
+                runtime::sleep(REST).await;
+            }
+            Some(Err(error)) => {
+                tracing::debug!(listener = id.0, %error, "accept failed");
+                runtime::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Whether the listener has all the connections it may have.
+fn is_full(worker: &Worker, id: ListenerId) -> bool {
+    let generation = worker.generation();
+    let limit = generation
+        .snapshot
+        .listener(id)
+        .and_then(|listener| listener.config.limits.connections)
+        .unwrap_or(worker.shared.connections_max);
+    worker.shared.listeners.get(id.0 as usize).is_some_and(|gauge| gauge.value() >= limit)
+}
+
+/// Counts a new connection and gives it to whoever serves it.
+fn admit(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream, peer: SocketAddr) {
+    worker.counters.accepted.add(1);
+    let generation = worker.generation();
+    let Some(listener) = generation.snapshot.listener(id) else { return };
+    if !worker.shared.clients.enter(peer.ip(), listener.config.limits.connections_per_ip) {
+        worker.counters.refused.add(1);
+        tracing::debug!(client = %peer.ip(), "refused: too many connections");
+        local_reply::refuse(&stream, Reason::TooManyConnections);
+        return;
+    }
+    if let Some(gauge) = worker.shared.listeners.get(id.0 as usize) {
+        gauge.enter();
+    }
+    let server = choose(worker);
+    if let Some(gauge) = worker.shared.workers.get(server) {
+        gauge.enter();
+    }
+    if server == worker.index {
+        start(worker, id, stream);
+        return;
+    }
+    if let Err(error) = hand_over(worker, server, id, stream) {
+        tracing::warn!(%error, "a connection was lost on its way to another worker");
+        if let Some(gauge) = worker.shared.workers.get(server) {
+            gauge.leave();
+        }
+        if let Some(gauge) = worker.shared.workers.get(worker.index) {
+            gauge.enter();
+        }
+        connection::uncount(worker, id, peer.ip());
+    }
+}
+
+/// The worker to serve the next connection: this one, unless another has far fewer.
+fn choose(worker: &Worker) -> usize {
+    let own = worker.shared.workers.get(worker.index).map_or(0, |gauge| gauge.value());
+    match worker.shared.least_loaded() {
+        Some((other, load))
+            if load.saturating_add(IMBALANCE_MAX) <= own && !worker.is_draining() =>
+        {
+            other
+        }
+        _ => worker.index,
+    }
+}
+
+fn hand_over(
+    worker: &Rc<Worker>,
+    to: usize,
+    listener: ListenerId,
+    stream: TcpStream,
+) -> io::Result<()> {
+    let handover = Handover { peer: stream.peer_addr(), stream: stream.detach()?, listener };
+    let Some(peer) = worker.peers.get(to) else { return Err(io::ErrorKind::NotFound.into()) };
+    match peer.try_send(Command::Take(handover)) {
+        Ok(()) => {
+            worker.counters.handed_over.add(1);
+            Ok(())
+        }
+        Err(Command::Take(handover)) => {
+            // Its inbox is full: it is busier than its count says. Serve the connection here.
+            let stream = handover.stream.attach()?;
+            let gauges = &worker.shared.workers;
+            if let (Some(other), Some(own)) = (gauges.get(to), gauges.get(worker.index)) {
+                other.leave();
+                own.enter();
+            }
+            start(worker, listener, stream);
+            Ok(())
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// Serves a connection that another worker accepted and counted.
+pub(crate) fn take_over(worker: &Rc<Worker>, handover: Handover) {
+    match handover.stream.attach() {
+        Ok(stream) => {
+            worker.counters.taken_over.add(1);
+            start(worker, handover.listener, stream);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection was lost on its way to this worker");
+            connection::uncount(worker, handover.listener, handover.peer.ip());
+        }
+    }
+}
+
+fn start(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream) {
+    let connection = Connection::new(worker.clone(), stream, id, runtime::now());
+    runtime::spawn(downstream::h1::serve(connection));
+}

@@ -1,0 +1,43 @@
+//! Adds, sets and removes fields of requests and responses.
+
+use evenkeel_config::model;
+
+/// Both directions.
+pub(super) struct Fields {
+    pub(super) request: Edits,
+    pub(super) response: Edits,
+}
+
+impl Fields {
+    pub(super) fn compile(edits: &model::FieldEdits) -> Self {
+        Self { request: Edits::compile(&edits.request), response: Edits::compile(&edits.response) }
+    }
+}
+
+/// One direction: names whose lines are dropped, and lines that are written.
+#[derive(Debug, Default)]
+pub(crate) struct Edits {
+    dropped: Box<[Box<[u8]>]>,
+    /// Complete lines, ready to be copied.
+    pub(crate) lines: Box<[u8]>,
+}
+
+impl Edits {
+    fn compile(edits: &model::Edits) -> Self {
+        let set = edits.set.iter().map(|(name, _)| name);
+        let dropped = edits.remove.iter().chain(set).map(|name| name.as_bytes().into()).collect();
+        let mut lines = Vec::new();
+        for (name, value) in edits.set.iter().chain(&edits.add) {
+            lines.extend_from_slice(name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        Self { dropped, lines: lines.into() }
+    }
+
+    /// Whether a line of this name is left out.
+    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+        self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+    }
+}

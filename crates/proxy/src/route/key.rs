@@ -1,0 +1,33 @@
+//! What of a request a consistent hash goes by.
+
+use std::borrow::Cow;
+
+use evenkeel_codec::{Known, cookie, query};
+use evenkeel_config::model::HashKey;
+
+use super::RequestView;
+
+/// The bytes to hash; `None` if the request has no such thing. A client's address is not bytes of
+/// the request and is hashed by the caller.
+pub fn balance_key<'a>(key: &HashKey, view: &RequestView<'a>) -> Option<Cow<'a, [u8]>> {
+    match key {
+        HashKey::ClientIp => None,
+        HashKey::Path => Some(Cow::Borrowed(view.path)),
+        HashKey::Header(name) => {
+            let field =
+                view.head.fields.iter().find(|field| {
+                    field.name.of(view.bytes).eq_ignore_ascii_case(name.as_bytes())
+                })?;
+            Some(Cow::Borrowed(field.value.of(view.bytes)))
+        }
+        HashKey::Cookie(name) => view
+            .head
+            .values(view.bytes, Known::Cookie)
+            .flat_map(cookie::pairs)
+            .find(|(n, _)| *n == name.as_bytes())
+            .map(|(_, value)| Cow::Borrowed(value)),
+        HashKey::Query(name) => query::parameters(view.query?)
+            .find(|(n, _)| *query::decode(n) == *name.as_bytes())
+            .map(|(_, value)| query::decode(value)),
+    }
+}

@@ -1,0 +1,161 @@
+//! A configuration compiled for serving: settings only, immutable, shared by all workers and
+//! swapped whole. Owns no state; what workers learn lives in [`crate::generation`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use evenkeel_config::Config;
+use evenkeel_config::model::{
+    Action, Address, HostRewrite, Listener, ListenerId, PolicyId, Pool, PoolId, RouteId,
+};
+
+use crate::policy::Chain;
+use crate::route::Table;
+
+/// Where the names of servers point, looked up before a snapshot is compiled: the data path never
+/// asks a resolver.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved(HashMap<Address, Vec<SocketAddr>>);
+
+impl Resolved {
+    /// Notes the addresses of a name, best first.
+    pub fn insert(&mut self, address: Address, found: Vec<SocketAddr>) {
+        self.0.insert(address, found);
+    }
+
+    /// Literal addresses need no look-up.
+    pub fn addresses(&self, address: &Address) -> Vec<SocketAddr> {
+        match address {
+            Address::Socket(socket) => vec![*socket],
+            Address::Name(..) => self.0.get(address).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Settings for serving; see the module's head.
+pub struct Snapshot {
+    /// Indexed by [`ListenerId`].
+    pub listeners: Vec<ListenerSettings>,
+    /// Indexed by [`RouteId`].
+    pub routes: Vec<RouteSettings>,
+    /// Indexed by [`PoolId`].
+    pub pools: Vec<PoolSettings>,
+    /// Request → route.
+    pub table: Table,
+}
+
+/// One listener.
+pub struct ListenerSettings {
+    /// As configured.
+    pub config: Listener,
+    /// Its policies, for requests that match no route too.
+    pub chain: Chain,
+}
+
+impl ListenerSettings {
+    /// Whether `peer` may say who its client is.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.config.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+}
+
+/// One route.
+pub struct RouteSettings {
+    /// Unique among routes.
+    pub name: String,
+    /// What is done with its requests.
+    pub action: Action,
+    /// Its policies.
+    pub chain: Chain,
+}
+
+/// One pool.
+pub struct PoolSettings {
+    /// As configured.
+    pub config: Pool,
+    /// Its servers, in the order configured.
+    pub targets: Vec<Target>,
+}
+
+/// One server of a pool.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What identifies it: the address as configured.
+    pub key: Box<str>,
+    /// Relative share.
+    pub weight: u32,
+    /// Where to connect, best first; a name that could not be resolved has none.
+    pub addresses: Arc<[SocketAddr]>,
+}
+
+impl Snapshot {
+    /// Cannot fail: whatever could be wrong with the configuration was a diagnostic before.
+    pub fn compile(config: &Config, resolved: &Resolved) -> Arc<Self> {
+        let chain = |ids: &[PolicyId]| {
+            Chain::compile(ids.iter().filter_map(|id| config.policies.get(id.0 as usize)))
+        };
+        let listeners = config
+            .listeners
+            .iter()
+            .map(|l| ListenerSettings { config: l.clone(), chain: chain(&l.policies) })
+            .collect();
+        let routes = config
+            .routes
+            .iter()
+            .map(|r| RouteSettings {
+                name: r.name.clone(),
+                action: r.action.clone(),
+                chain: chain(&r.policies),
+            })
+            .collect();
+        let pools = config
+            .pools
+            .iter()
+            .map(|p| PoolSettings { config: p.clone(), targets: targets(p, resolved) })
+            .collect();
+        Arc::new(Self { listeners, routes, pools, table: Table::compile(config) })
+    }
+
+    /// A listener of this snapshot.
+    pub fn listener(&self, id: ListenerId) -> Option<&ListenerSettings> {
+        self.listeners.get(id.0 as usize)
+    }
+
+    /// A route of this snapshot.
+    pub fn route(&self, id: RouteId) -> Option<&RouteSettings> {
+        self.routes.get(id.0 as usize)
+    }
+
+    /// A pool of this snapshot.
+    pub fn pool(&self, id: PoolId) -> Option<&PoolSettings> {
+        self.pools.get(id.0 as usize)
+    }
+}
+
+impl PoolSettings {
+    /// The `Host` that `target` sees, unless it is the client's.
+    pub fn host<'s>(&'s self, target: &'s Target) -> Option<&'s str> {
+        match &self.config.host {
+            HostRewrite::Preserve => None,
+            HostRewrite::Server => Some(&target.key),
+            HostRewrite::Set(host) => Some(host),
+        }
+    }
+}
+
+fn targets(pool: &Pool, resolved: &Resolved) -> Vec<Target> {
+    let target = |server: &evenkeel_config::model::Server| Target {
+        key: server.address.to_string().into(),
+        weight: server.weight,
+        addresses: resolved.addresses(&server.address).into(),
+    };
+    pool.servers.iter().map(target).collect()
+}
+
+// Workers share it, so it must hold no state.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Snapshot>();
+};

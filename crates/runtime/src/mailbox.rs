@@ -1,0 +1,38 @@
+//! Bounded queues between threads.
+
+use tokio::sync::mpsc;
+
+/// The sending end; anyone's.
+pub struct Sender<T>(mpsc::Sender<T>);
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// The receiving end; one worker's.
+pub struct Receiver<T>(mpsc::Receiver<T>);
+
+/// A queue of at most `capacity` messages.
+pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let (sender, receiver) = mpsc::channel(capacity.max(1));
+    (Sender(sender), Receiver(receiver))
+}
+
+impl<T> Sender<T> {
+    /// Leaves a message without waiting; gives it back when there is no room or no receiver.
+    pub fn try_send(&self, message: T) -> Result<(), T> {
+        self.0.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(message)
+            | mpsc::error::TrySendError::Closed(message) => message,
+        })
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The next message; `None` once all senders are gone.
+    pub async fn recv(&mut self) -> Option<T> {
+        self.0.recv().await
+    }
+}
