@@ -10,10 +10,10 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: ## Build, and show three servers being balanced, live
-	@$(CARGO) run --quiet --package evenkeel -- demo
+	@$(CARGO) run --package evenkeel -- demo
 
 run: ## Run with ./evenkeel.yaml
-	@$(CARGO) run --release --quiet --package evenkeel -- run
+	@$(CARGO) run --release --package evenkeel -- run
 
 build: ## Build everything, for development
 	$(CARGO) build --workspace --all-targets

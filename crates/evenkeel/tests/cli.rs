@@ -194,7 +194,10 @@ fn the_schema_is_a_json_schema_that_knows_every_top_level_key() {
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(schema["$schema"].as_str().unwrap().contains("2020-12"));
     for key in ["workers", "shutdown", "listeners", "routes", "pools", "policies"] {
-        assert!(schema["properties"][key].is_object(), "{key} is missing");
+        assert!(
+            schema["$defs"]["configuration"]["properties"][key].is_object(),
+            "{key} is missing"
+        );
     }
 }
 

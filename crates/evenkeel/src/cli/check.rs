@@ -81,7 +81,7 @@ fn summary(name: &str, config: &Config) -> String {
         text.push_str(&format!("  listener {} on {}\n", listener.name, bind.join(", ")));
     }
     if !config.routes.is_empty() {
-        text.push_str("routes, the first that matches is taken:\n");
+        text.push_str("routes in order of precedence, the first that matches is taken:\n");
         text.push_str(&shorten(&evenkeel_config::precedence::explain(config)));
     }
     text

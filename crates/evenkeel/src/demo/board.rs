@@ -37,6 +37,7 @@ pub(super) struct Recent {
 pub(super) struct Board {
     recent: Mutex<VecDeque<Recent>>,
     slow: [AtomicBool; LANES],
+    ending: AtomicBool,
     /// The demo's own requests that were answered as they should be.
     pub(super) answered: AtomicU64,
     /// The demo's own requests that were not.
@@ -66,6 +67,16 @@ impl Board {
         if let Some(slow) = self.slow.get(lane) {
             slow.fetch_xor(true, Relaxed);
         }
+    }
+
+    /// The demo's own traffic stops, so that what ends with the demo does not look like failing.
+    pub(super) fn stop_traffic(&self) {
+        self.ending.store(true, Relaxed);
+    }
+
+    /// Whether the demo's own traffic is to stop.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Relaxed)
     }
 
     /// Counts one of the demo's own requests.

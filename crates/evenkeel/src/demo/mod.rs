@@ -78,6 +78,7 @@ fn play(arguments: &Arguments, plain: bool) -> Result<(), Failure> {
     let seconds = arguments.seconds;
     let show = Show { board: board.clone(), running: &running, inbox: &inbox, address, seconds };
     let shown = if plain { plain::show(&show) } else { show_live(&show) };
+    board.stop_traffic();
     let last = Figures::read(&running);
     let ended = running.end(&inbox, DRAIN);
     terminal::print(&plain::farewell(&last, &board));

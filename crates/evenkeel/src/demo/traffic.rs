@@ -18,7 +18,7 @@ pub(super) const AGENT: &str = "evenkeel-demo";
 /// Clients, each with one connection.
 const CLIENTS: u64 = 8;
 /// Between two requests of one client, on average: 8 clients make 40 requests a second.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(180);
 /// How long a client waits for an answer, and before it connects again.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RECONNECT: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ pub(super) fn start(target: SocketAddr, board: &Arc<Board>) {
 }
 
 async fn visit(target: SocketAddr, board: Arc<Board>, mut dice: Dice) {
-    loop {
+    while !board.is_ending() {
         if visit_once(target, &board, &mut dice).await.is_err() {
             board.count(false);
         }
@@ -59,6 +59,9 @@ async fn visit_once(target: SocketAddr, board: &Board, dice: &mut Dice) -> io::R
     let mut stream = BufReader::new(stream);
     loop {
         tokio::time::sleep(dice.wait(PAUSE)).await;
+        if board.is_ending() {
+            return Ok(());
+        }
         let path = dice.choose(&PATHS).copied().unwrap_or("/");
         let exchange = exchange(&mut stream, target, path);
         let (status, may_go_on) = tokio::time::timeout(PATIENCE, exchange).await??;

@@ -147,10 +147,10 @@ impl Scene<'_> {
             Span::styled("░".repeat(bar - filled), self.dim()),
             Span::raw(numbers),
         ];
-        spans.extend(self.statuses(place));
         if self.show.board.is_slow(place) {
-            spans.push(Span::styled(" made slow", bold()));
+            spans.push(Span::styled("made slow ", bold()));
         }
+        spans.extend(self.statuses(place));
         Line::from(spans)
     }
 
