@@ -275,12 +275,12 @@ impl Running {
     fn tell_start(&self, config: &Config) {
         for (listener, addresses) in config.listeners.iter().zip(&self.addresses) {
             for address in addresses {
-                tracing::info!(listener = listener.name, "listening on http://{address}");
+                tracing::info!(listener = %listener.name, "listening on http://{address}");
             }
         }
         let (routes, pools) = (config.routes.len(), config.pools.len());
         let version = env!("CARGO_PKG_VERSION");
-        tracing::info!(workers = self.workers.len(), routes, pools, version, "serving");
+        tracing::info!(workers = self.workers.len(), routes, pools, %version, "serving");
     }
 
     /// Tells how a drain goes, and of log lines lost; returns how many blocks were until now.

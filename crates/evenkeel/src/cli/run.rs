@@ -49,6 +49,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         add_access_log(&mut config, format);
     }
     let log = process::start(arguments.log.log_format, &arguments.log.log_level)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks
+        tracing::error!("{panic}\n{backtrace}");
+    }));
     let (events, inbox) = supervisor::events();
     let deliver = events.clone();
     signals::listen(move |request| deliver.request(request))
