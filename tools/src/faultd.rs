@@ -1,0 +1,338 @@
+//! A backend whose misbehaviour is chosen by the path of each request, and which remembers every
+//! request id and, if asked to, every byte.
+//!
+//! | path | what it does |
+//! |---|---|
+//! | `/echo` (and anything unknown) | repeats method, target and the digest of the body |
+//! | `/bytes/N`, `/chunked/N/SIZE`, `/until-close/N` | N patterned bytes, framed so |
+//! | `/status/CODE` | that status |
+//! | `/delay/MS/…` | waits, then goes on with the rest of the path |
+//! | `/close/…` | closes after the response; `/idle-close/MS/…`: that much later |
+//! | `/reset`, `/eof` | ends without an answer |
+//! | `/truncate/N/M` | announces N bytes, sends M, closes; `/reset-after/N/M` resets |
+//! | `/early/CODE` | answers before reading the body |
+//! | `/hints/N/…` | N interim 103 first |
+//! | `/two-lengths`, `/length-and-chunks`, `/bad-status`, `/bad-field`, `/garbage`, `/extra` | breaks a rule |
+//! | `/never` | does not answer |
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::message::{Digest, Head, Reader, pattern};
+
+/// How it behaves beside what paths say.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Told in `x-backend`.
+    pub name: String,
+    /// Closes every kept connection after an idle time drawn between these two, in microseconds.
+    pub idle_close: Option<(u64, u64)>,
+    /// Keeps every byte of every connection.
+    pub record: bool,
+}
+
+/// A request that was read to its end.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which connection, from 0.
+    pub connection: u64,
+    /// Method, target and version.
+    pub line: String,
+    /// Its `X-Id`, if it had one.
+    pub id: Option<String>,
+    /// Digest of its body.
+    pub digest: String,
+    /// Bytes of its body.
+    pub length: u64,
+}
+
+#[derive(Default)]
+struct Memory {
+    requests: Mutex<Vec<Request>>,
+    bytes: Mutex<HashMap<u64, Vec<u8>>>,
+    connections: AtomicU64,
+    count: AtomicU64,
+}
+
+/// A running backend.
+#[derive(Clone)]
+pub struct Faultd {
+    /// Where it listens.
+    pub address: SocketAddr,
+    memory: Arc<Memory>,
+}
+
+impl Faultd {
+    /// Listens on `address` and serves until the runtime ends.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(address: SocketAddr, options: Options) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let faultd = Self { address: listener.local_addr()?, memory: Arc::default() };
+        let (memory, options) = (faultd.memory.clone(), Arc::new(options));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = memory.connections.fetch_add(1, Relaxed);
+                tokio::spawn(converse(stream, number, options.clone(), memory.clone()));
+            }
+        });
+        Ok(faultd)
+    }
+
+    /// Requests read to their end so far; only those kept are listed (the first 100,000).
+    pub fn requests(&self) -> Vec<Request> {
+        self.memory.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests were read to their end.
+    pub fn count(&self) -> u64 {
+        self.memory.count.load(Relaxed)
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> u64 {
+        self.memory.connections.load(Relaxed)
+    }
+
+    /// How often each id was read: none may appear twice unless its request was repeated.
+    pub fn by_id(&self) -> HashMap<String, u64> {
+        let mut counts = HashMap::new();
+        for id in self.requests().into_iter().filter_map(|request| request.id) {
+            *counts.entry(id).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Every byte received on a connection, if they are recorded.
+    pub fn bytes(&self, connection: u64) -> Vec<u8> {
+        let bytes = self.memory.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.get(&connection).cloned().unwrap_or_default()
+    }
+}
+
+/// Requests kept in memory.
+const KEPT_MAX: usize = 100_000;
+
+/// What to do after a response.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Keep,
+    Close,
+    Reset,
+}
+
+async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory: Arc<Memory>) {
+    let _ = stream.set_nodelay(true);
+    let mut reader = Reader::new(stream);
+    reader.record = options.record.then(Vec::new);
+    let mut chance = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    loop {
+        let Some(head) = next_head(&mut reader, &options, &mut chance).await else { break };
+        let target = head.word(1).to_owned();
+        let path = target.split('?').next().unwrap_or_default().to_owned();
+        let early = path.starts_with("/early/");
+        let mut digest = Digest::default();
+        let mut length = 0;
+        if !early {
+            if head.lists("expect", "100-continue") {
+                let _ = reader.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            let mut sink = |piece: &[u8]| {
+                digest.add(piece);
+                length += piece.len() as u64;
+            };
+            if reader.body(&head, false, &mut sink).await.is_err() {
+                break;
+            }
+        }
+        remember(&memory, number, &head, digest, length);
+        let answer = Answer { head: &head, digest, name: &options.name };
+        let then = answer.give(&mut reader.stream, &path).await;
+        if then != Then::Keep || head.lists("connection", "close") {
+            if then == Then::Reset {
+                let _ = socket2::SockRef::from(&reader.stream).set_linger(Some(Duration::ZERO));
+            }
+            break;
+        }
+    }
+    if let Some(bytes) = reader.record {
+        memory.bytes.lock().unwrap_or_else(PoisonError::into_inner).insert(number, bytes);
+    }
+}
+
+async fn next_head<S: AsyncRead + Unpin>(
+    reader: &mut Reader<S>,
+    options: &Options,
+    chance: &mut u64,
+) -> Option<Head> {
+    let Some((least, most)) = options.idle_close else { return reader.head().await.ok() };
+    *chance ^= *chance << 13;
+    *chance ^= *chance >> 7;
+    *chance ^= *chance << 17;
+    let wait = Duration::from_micros(least + *chance % (most - least + 1));
+    tokio::time::timeout(wait, reader.head()).await.ok()?.ok()
+}
+
+fn remember(memory: &Memory, connection: u64, head: &Head, digest: Digest, length: u64) {
+    memory.count.fetch_add(1, Relaxed);
+    let mut requests = memory.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    if requests.len() < KEPT_MAX {
+        requests.push(Request {
+            connection,
+            line: head.line.clone(),
+            id: head.field("x-id").map(str::to_owned),
+            digest: digest.text(),
+            length,
+        });
+    }
+}
+
+struct Answer<'a> {
+    head: &'a Head,
+    digest: Digest,
+    name: &'a str,
+}
+
+impl Answer<'_> {
+    /// Does what `path` says, one step after the other.
+    async fn give(&self, stream: &mut TcpStream, path: &str) -> Then {
+        let words: Vec<&str> = path.split('/').skip(1).collect();
+        let mut rest = words.as_slice();
+        let mut then = Then::Keep;
+        loop {
+            match rest {
+                ["delay", millis, more @ ..] => {
+                    tokio::time::sleep(Duration::from_millis(number(millis))).await;
+                    rest = more;
+                }
+                ["close", more @ ..] => {
+                    then = Then::Close;
+                    rest = more;
+                }
+                ["idle-close", millis, more @ ..] => {
+                    if self.finish(stream, more).await == Then::Keep {
+                        tokio::time::sleep(Duration::from_millis(number(millis))).await;
+                    }
+                    return Then::Close;
+                }
+                ["hints", count, more @ ..] => {
+                    for _ in 0..number(count) {
+                        let _ = stream
+                            .write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+                            .await;
+                    }
+                    rest = more;
+                }
+                _ => {
+                    let ended = self.finish(stream, rest).await;
+                    return if ended == Then::Keep { then } else { ended };
+                }
+            }
+        }
+    }
+
+    async fn finish(&self, stream: &mut TcpStream, words: &[&str]) -> Then {
+        let fields = self.fields();
+        let (text, then): (Vec<u8>, Then) = match words {
+            ["bytes", n] => (self.exact(number(n), number(n)), Then::Keep),
+            ["truncate", n, m] => (self.exact(number(n), number(m)), Then::Close),
+            ["reset-after", n, m] => (self.exact(number(n), number(m)), Then::Reset),
+            ["chunked", n, size] => (self.chunked(number(n), number(size)), Then::Keep),
+            ["until-close", n] => {
+                let mut text = format!("HTTP/1.0 200 OK\r\n{fields}\r\n").into_bytes();
+                text.extend(pattern(0, 0, number(n) as usize));
+                (text, Then::Close)
+            }
+            ["status" | "early", code] => {
+                let then = if words.first() == Some(&"early") { Then::Close } else { Then::Keep };
+                (
+                    format!("HTTP/1.1 {code} Status\r\n{fields}Content-Length: 0\r\n\r\n")
+                        .into_bytes(),
+                    then,
+                )
+            }
+            ["reset"] => (Vec::new(), Then::Reset),
+            ["eof"] => (Vec::new(), Then::Close),
+            ["two-lengths"] => {
+                raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc")
+            }
+            ["length-and-chunks"] => raw(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            ),
+            ["bad-status"] => raw("HTTP/1.1 20x OK\r\nContent-Length: 0\r\n\r\n"),
+            ["bad-field"] => raw("HTTP/1.1 200 OK\r\nBad Name: 1\r\nContent-Length: 0\r\n\r\n"),
+            ["garbage"] => raw("\0\u{1}\u{2}not http at all"),
+            ["extra"] => raw(
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen",
+            ),
+            ["never"] => std::future::pending().await,
+            _ => {
+                let body = format!("{} {}\n", self.head.word(0), self.head.word(1));
+                (
+                    format!(
+                        "HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    )
+                    .into_bytes(),
+                    Then::Keep,
+                )
+            }
+        };
+        match stream.write_all(&text).await {
+            Ok(()) => then,
+            Err(_) => Then::Close,
+        }
+    }
+
+    fn fields(&self) -> String {
+        let mut text =
+            format!("X-Backend: {}\r\nX-Body-Digest: {}\r\n", self.name, self.digest.text());
+        if let Some(id) = self.head.field("x-id") {
+            text.push_str(&format!("X-Id: {id}\r\n"));
+        }
+        text
+    }
+
+    fn exact(&self, announced: u64, sent: u64) -> Vec<u8> {
+        let body = pattern(0, 0, sent as usize);
+        let digest = digest_of(&pattern(0, 0, announced as usize));
+        let fields = self.fields();
+        let mut text = format!("HTTP/1.1 200 OK\r\n{fields}X-Content-Digest: {digest}\r\nContent-Length: {announced}\r\n\r\n").into_bytes();
+        text.extend(body);
+        text
+    }
+
+    fn chunked(&self, length: u64, size: u64) -> Vec<u8> {
+        let body = pattern(0, 0, length as usize);
+        let (fields, digest) = (self.fields(), digest_of(&body));
+        let mut text = format!("HTTP/1.1 200 OK\r\n{fields}X-Content-Digest: {digest}\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+        for chunk in body.chunks(size.max(1) as usize) {
+            text.extend(format!("{:x}\r\n", chunk.len()).into_bytes());
+            text.extend(chunk);
+            text.extend(b"\r\n");
+        }
+        text.extend(b"0\r\n\r\n");
+        text
+    }
+}
+
+fn raw(text: &str) -> (Vec<u8>, Then) {
+    (text.as_bytes().to_vec(), Then::Keep)
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    let mut digest = Digest::default();
+    digest.add(bytes);
+    digest.text()
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().unwrap_or(0)
+}

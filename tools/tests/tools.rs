@@ -1,0 +1,116 @@
+//! The tools tell the truth: each class of loss is produced and must be named, and nothing that is
+//! well may be called lost.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // not the data path
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_tools::chaos::{self, Settings};
+use evenkeel_tools::faultd::{Faultd, Options};
+use evenkeel_tools::load::{Load, Outcome, run};
+
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn load(address: SocketAddr, target: &str) -> Load {
+    Load {
+        address,
+        host: "test".into(),
+        target: target.into(),
+        method: "GET".into(),
+        body: 0,
+        connections: 4,
+        rate: 0.0,
+        requests: 40,
+        duration: Duration::from_secs(20),
+        close: false,
+        timeout: Duration::from_secs(10),
+        check_id: true,
+    }
+}
+
+async fn against(target: &str) -> Outcome {
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    run(load(backend.address, target)).await
+}
+
+#[tokio::test]
+async fn what_is_well_is_ok() {
+    for target in [
+        "/echo",
+        "/bytes/100000",
+        "/chunked/5000/7",
+        "/status/204",
+        "/hints/2/echo",
+        "/delay/5/echo",
+    ] {
+        let outcome = against(target).await;
+        assert_eq!((outcome.ok(), outcome.failed()), (40, 0), "{target}: {:?}", outcome.classes);
+    }
+}
+
+#[tokio::test]
+async fn every_loss_has_its_name() {
+    for (target, class) in [
+        ("/reset", "reset_before_byte"),
+        ("/eof", "eof_before_byte"),
+        ("/truncate/1000/500", "truncated"),
+        ("/status/503", "status_503"),
+        ("/garbage", "malformed"),
+    ] {
+        let mut load = load(Faultd::start(ANY, Options::default()).await.unwrap().address, target);
+        load.timeout = Duration::from_millis(1500);
+        load.requests = 8;
+        let outcome = run(load).await;
+        let named = outcome.classes.get(class).copied().unwrap_or(0);
+        let or_timeout = outcome.classes.get("timeout").copied().unwrap_or(0);
+        assert_eq!(
+            named + if class == "malformed" { or_timeout } else { 0 },
+            8,
+            "{target}: {:?}",
+            outcome.classes
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_to_others_and_changed_bodies_are_noticed() {
+    // An answer without the id is somebody else's.
+    let outcome = against("/extra").await;
+    assert_eq!(outcome.ok(), 0, "{:?}", outcome.classes);
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let outcome =
+        run(Load { method: "POST".into(), body: 70_000, ..load(backend.address, "/echo") }).await;
+    assert_eq!((outcome.ok(), outcome.failed()), (40, 0), "{:?}", outcome.classes);
+    assert!(backend.by_id().values().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn a_close_between_requests_is_not_a_loss() {
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let outcome = run(Load { rate: 100.0, ..load(backend.address, "/close/echo") }).await;
+    assert_eq!((outcome.ok(), outcome.failed()), (40, 0), "{:?}", outcome.classes);
+    assert!(outcome.closed_while_idle > 20, "{}", outcome.closed_while_idle);
+}
+
+#[tokio::test]
+async fn an_open_loop_counts_from_when_a_request_was_due() {
+    // One connection, 20 ms an answer, 100 a second asked for: the queue shows in the latency.
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let outcome =
+        run(Load { rate: 100.0, connections: 1, ..load(backend.address, "/delay/20/echo") }).await;
+    assert!(outcome.latency.at(0.9) > Duration::from_millis(200), "{:?}", outcome.latency.at(0.9));
+}
+
+#[tokio::test]
+async fn a_bad_network_splits_delays_and_resets() {
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let split = Settings { split: 7, ..Settings::default() };
+    let relay = chaos::start(ANY, backend.address, split).await.unwrap();
+    assert_eq!(run(load(relay, "/bytes/2000")).await.failed(), 0);
+    let late = Settings { delay: Duration::from_millis(30), ..Settings::default() };
+    let relay = chaos::start(ANY, backend.address, late).await.unwrap();
+    assert!(run(load(relay, "/echo")).await.latency.at(0.1) >= Duration::from_millis(55));
+    let broken = Settings { reset_after: Some(300), ..Settings::default() };
+    let relay = chaos::start(ANY, backend.address, broken).await.unwrap();
+    assert!(run(load(relay, "/bytes/100000")).await.failed() > 0);
+}
