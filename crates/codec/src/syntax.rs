@@ -55,24 +55,34 @@ pub fn is_field_value(bytes: &[u8]) -> bool {
 
 /// The first byte that no field value holds: a control character other than HTAB.
 pub(crate) fn find_control(bytes: &[u8]) -> Option<usize> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = EACH << 7;
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let x = u64::from_le_bytes(*word);
-        let delete = x ^ (EACH * 0x7f);
-        // Per byte: the high bit is set if it is below 0x20, or 0x7f. A borrow may set it in a
-        // byte above a true one; the closer look below tells, and lets HTAB pass.
-        let below = x.wrapping_sub(EACH * 0x20) & !x;
-        let deletes = delete.wrapping_sub(EACH) & !delete;
-        if (below | deletes) & HIGH != 0
-            && let Some(at) = word.iter().copied().position(is_control)
-        {
-            return Some(index * 8 + at);
+        let word = u64::from_le_bytes(*word);
+        // A borrow may mark a byte above a true one, and HTAB is marked: look closer.
+        let below = word.wrapping_sub(EACH * 0x20) & !word;
+        let deletes = (word ^ (EACH * 0x7f)).wrapping_sub(EACH);
+        if (below | (deletes & !word)) & HIGH != 0 {
+            let controls = mark_controls(word);
+            if controls != 0 {
+                return Some(index * 8 + controls.trailing_zeros() as usize / 8);
+            }
         }
     }
     let at = tail.iter().copied().position(is_control)?;
     Some(words.len() * 8 + at)
+}
+
+/// One in each byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
+/// The high bit of each byte.
+const HIGH: u64 = EACH << 7;
+
+/// Sets the high bit of each byte that is a control character, exactly.
+fn mark_controls(word: u64) -> u64 {
+    let zeros = |word: u64| !(((word & !HIGH) + !HIGH) | word) & HIGH; // no carry between bytes
+    let below = zeros(word & (EACH * 0xe0));
+    let tabs = zeros(word ^ (EACH * 0x09));
+    below & !tabs | zeros(word ^ (EACH * 0x7f))
 }
 
 fn is_control(byte: u8) -> bool {
