@@ -48,12 +48,10 @@ async fn main() -> ExitCode {
     let rest = arguments.url.strip_prefix("http://").unwrap_or(&arguments.url);
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let with_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
-    let address = match tokio::net::lookup_host(&with_port).await.map(|mut found| found.next()) {
-        Ok(Some(address)) => address,
-        _ => {
-            eprintln!("strictload: {host} has no address");
-            return ExitCode::from(2);
-        }
+    let found = tokio::net::lookup_host(&with_port).await.map(|mut found| found.next());
+    let Ok(Some(address)) = found else {
+        eprintln!("strictload: {host} has no address");
+        return ExitCode::from(2);
     };
     let outcome = run(Load {
         address,
