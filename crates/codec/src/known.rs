@@ -3,6 +3,7 @@
 /// A field name with a meaning here; everything else is [`Known::Other`].
 #[allow(missing_docs)] // each is its name
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Known {
     Other,
     Host,
@@ -15,6 +16,9 @@ pub enum Known {
     Expect,
     KeepAlive,
     ProxyConnection,
+    /// No field of HTTP: a CGI server would read it as its own `HTTP_PROXY` (CVE-2016-5385).
+    Proxy,
+    Authorization,
     Cookie,
     Date,
     UserAgent,
@@ -28,38 +32,47 @@ pub enum Known {
     XRequestId,
 }
 
-/// By name, lower case.
-const NAMES: &[(&[u8], Known)] = &[
-    (b"host", Known::Host),
-    (b"connection", Known::Connection),
-    (b"content-length", Known::ContentLength),
-    (b"transfer-encoding", Known::TransferEncoding),
-    (b"te", Known::Te),
-    (b"trailer", Known::Trailer),
-    (b"upgrade", Known::Upgrade),
-    (b"expect", Known::Expect),
-    (b"keep-alive", Known::KeepAlive),
-    (b"proxy-connection", Known::ProxyConnection),
-    (b"cookie", Known::Cookie),
-    (b"date", Known::Date),
-    (b"user-agent", Known::UserAgent),
-    (b"http2-settings", Known::Http2Settings),
-    (b"forwarded", Known::Forwarded),
-    (b"x-forwarded-for", Known::XForwardedFor),
-    (b"x-forwarded-proto", Known::XForwardedProto),
-    (b"x-forwarded-host", Known::XForwardedHost),
-    (b"x-forwarded-port", Known::XForwardedPort),
-    (b"x-real-ip", Known::XRealIp),
-    (b"x-request-id", Known::XRequestId),
-];
+type Names = &'static [(&'static [u8], Known)];
+
+/// The names of this length, in lower case: at most four are compared.
+const fn of_length(length: usize) -> Names {
+    match length {
+        2 => &[(b"te", Known::Te)],
+        4 => &[(b"host", Known::Host), (b"date", Known::Date)],
+        5 => &[(b"proxy", Known::Proxy)],
+        6 => &[(b"cookie", Known::Cookie), (b"expect", Known::Expect)],
+        7 => &[(b"upgrade", Known::Upgrade), (b"trailer", Known::Trailer)],
+        9 => &[(b"forwarded", Known::Forwarded), (b"x-real-ip", Known::XRealIp)],
+        10 => &[
+            (b"user-agent", Known::UserAgent),
+            (b"connection", Known::Connection),
+            (b"keep-alive", Known::KeepAlive),
+        ],
+        12 => &[(b"x-request-id", Known::XRequestId)],
+        13 => &[(b"authorization", Known::Authorization)],
+        14 => {
+            &[(b"content-length", Known::ContentLength), (b"http2-settings", Known::Http2Settings)]
+        }
+        15 => &[(b"x-forwarded-for", Known::XForwardedFor)],
+        16 => &[
+            (b"x-forwarded-host", Known::XForwardedHost),
+            (b"x-forwarded-port", Known::XForwardedPort),
+            (b"proxy-connection", Known::ProxyConnection),
+        ],
+        17 => &[
+            (b"transfer-encoding", Known::TransferEncoding),
+            (b"x-forwarded-proto", Known::XForwardedProto),
+        ],
+        _ => &[],
+    }
+}
 
 impl Known {
     /// What `name` is, in any case of ASCII letters.
     pub fn of(name: &[u8]) -> Self {
-        // Lengths differ enough that at most a few names are compared.
-        NAMES
+        of_length(name.len())
             .iter()
-            .find(|(known, _)| known.len() == name.len() && known.eq_ignore_ascii_case(name))
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map_or(Self::Other, |(_, known)| *known)
     }
 
@@ -73,7 +86,38 @@ impl Known {
                 | Self::Upgrade
                 | Self::KeepAlive
                 | Self::ProxyConnection
+                | Self::Proxy
                 | Self::Http2Settings
         )
+    }
+
+    /// A server would act on it: whose request it is, where it goes, how long it is.
+    pub(crate) fn is_trusted_by_servers(self) -> bool {
+        !matches!(self, Self::Other | Self::Date | Self::UserAgent | Self::Trailer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case_and_under_its_own_length() {
+        let mut count = 0;
+        for length in 0..64 {
+            for (name, known) in of_length(length) {
+                assert_eq!(name.len(), length);
+                assert_eq!(Known::of(name), *known);
+                assert_eq!(Known::of(&name.to_ascii_uppercase()), *known);
+                count += 1;
+            }
+        }
+        assert_eq!(count, Known::XRequestId as usize, "a name is missing");
+    }
+
+    #[test]
+    fn c9_names_are_folded_by_ascii_only() {
+        assert_eq!(Known::of("tranſfer-encoding".as_bytes()), Known::Other);
+        assert_eq!(Known::of("\u{212a}eep-alive".as_bytes()), Known::Other);
     }
 }

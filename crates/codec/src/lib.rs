@@ -5,14 +5,15 @@
 pub mod chunked;
 pub mod cookie;
 pub mod fields;
+mod framing;
 pub mod host;
 pub mod known;
+mod lines;
 pub mod message;
 pub mod path;
 pub mod query;
 pub mod request;
 pub mod response;
-mod scan;
 pub mod span;
 pub mod syntax;
 

@@ -35,3 +35,35 @@ pub fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     }
     Cow::Owned(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_come_in_order_as_sent() {
+        let parameters: Vec<_> = parameters(b"a=b&c&=d&&e=f=g&h%3D=%26").collect();
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"a", b"b"), (b"c", b""), (b"", b"d"), (b"e", b"f=g"), (b"h%3D", b"%26")];
+        assert_eq!(parameters, expected);
+        assert_eq!(super::parameters(b"").count(), 0);
+    }
+
+    #[test]
+    fn escapes_are_decoded_once_and_what_is_none_stays() {
+        for (text, decoded) in [
+            ("plain", "plain"),
+            ("a+b%20c", "a b c"),
+            ("%41%6a", "Aj"),
+            ("%2541", "%41"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("%%41", "%A"),
+            ("%+1", "% 1"),
+        ] {
+            assert_eq!(decode(text.as_bytes()), decoded.as_bytes(), "{text}");
+        }
+        assert!(matches!(decode(b"plain"), Cow::Borrowed(_)));
+    }
+}

@@ -21,6 +21,11 @@ impl Span {
         bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
+    /// How many bytes it stands for.
+    pub fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
     /// Nothing in it.
     pub fn is_empty(self) -> bool {
         self.start >= self.end

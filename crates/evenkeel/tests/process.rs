@@ -1,5 +1,6 @@
 //! The process as an operator meets it: what signals do, what the logs hold, how it ends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::disallowed_types, reason = "test code outside the workers")]
 
 mod support;
 

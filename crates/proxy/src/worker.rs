@@ -133,8 +133,7 @@ pub fn run(
     setup: Setup,
     started: impl FnOnce(io::Result<Vec<Vec<SocketAddr>>>) + 'static,
 ) -> io::Result<()> {
-    let (name, core, seed) = (format!("worker-{}", setup.index), setup.core, setup.seed);
-    runtime::run(&name, core, seed, serve(setup, started))
+    runtime::run(setup.core, serve(setup, started))
 }
 
 /// A worker's life, on whatever runtime the calling task is.

@@ -1,15 +1,18 @@
-pub mod clock;
+//! One thread: its clock, its tasks, its timers, its sockets. The only crate that reads the clock
+//! or calls the kernel, and the only one that may use `unsafe`. Decides nothing: it has no policy of
+//! any kind.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod clock;
 pub mod mailbox;
 mod pipe;
-pub mod task;
+mod task;
 mod tcp;
 mod tcp_info;
-pub mod timer;
+mod timer;
+
 pub use clock::{now, wall_clock};
 pub use pipe::Pipe;
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
-pub use tcp::{ConnectOptions, Detached, TcpListener, TcpStream};
+pub use tcp::{ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
 pub use timer::{Timer, sleep, sleep_until};
-pub fn is_out_of_descriptors(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}

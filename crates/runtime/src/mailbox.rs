@@ -21,7 +21,10 @@ pub fn channel<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Leaves a message without waiting; gives it back when there is no room or no receiver.
+    /// Leaves a message without waiting.
+    ///
+    /// # Errors
+    /// The message itself, when there is no room or no receiver.
     pub fn try_send(&self, message: T) -> Result<(), T> {
         self.0.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(message)

@@ -23,6 +23,9 @@ pub struct Pipe {
 
 impl Pipe {
     /// An empty pipe.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
     pub fn take() -> io::Result<Self> {
         let kept = EMPTY.with_borrow_mut(Vec::pop);
         let ends = match kept {

@@ -1,10 +1,10 @@
-//! TCP streams and listeners.
+//! TCP streams and listeners on epoll. Reads and writes cost one system call each: after a read that
+//! got less than it asked for, the next one waits for the reactor instead of asking the kernel.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::pipe::Pipe;
 
 /// Kernel's queue of connections waiting to be accepted; capped by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// How a connection is made.
 #[derive(Clone, Debug)]
@@ -47,6 +49,9 @@ pub struct Detached {
 
 impl Detached {
     /// Makes it this worker's.
+    ///
+    /// # Errors
+    /// When the worker's reactor cannot take it.
     pub fn attach(self) -> io::Result<TcpStream> {
         TcpStream::from_std(self.stream, self.peer, self.local)
     }
@@ -58,10 +63,14 @@ impl TcpStream {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> io::Result<Self> {
-        let io = AsyncFd::with_interest(stream, Interest::READABLE | Interest::WRITABLE)?;
+        let io = register(stream, BOTH)?;
         Ok(Self { io, peer, local, written: Cell::new(0) })
     }
 
+    /// A new connection. Has no time limit of its own; dropping the future gives up.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
     pub async fn connect(address: SocketAddr, options: &ConnectOptions) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -77,7 +86,7 @@ impl TcpStream {
             Err(error) => return Err(error),
         }
         let stream: std::net::TcpStream = socket.into();
-        let io = AsyncFd::with_interest(stream, Interest::READABLE | Interest::WRITABLE)?;
+        let io = register(stream, BOTH)?;
         let _ready = io.writable().await?;
         if let Some(error) = io.get_ref().take_error()? {
             return Err(error);
@@ -86,22 +95,27 @@ impl TcpStream {
         Ok(Self { io, peer: address, local, written: Cell::new(0) })
     }
 
+    /// The other end.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 
+    /// This end.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
+    /// Bytes given to the kernel so far.
     pub fn total_written(&self) -> u64 {
         self.written.get()
     }
 
+    /// Waits for bytes, or the end, without a buffer to put them in.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_read_ready(cx).map_ok(|mut guard| guard.retain_ready())
     }
 
+    /// Reads what is there; 0 is the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
@@ -121,10 +135,12 @@ impl TcpStream {
         }
     }
 
+    /// Writes what the kernel takes.
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_out(cx, bytes.len(), |mut stream| stream.write(bytes))
     }
 
+    /// As [`Self::poll_write`], several pieces in one system call.
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -157,32 +173,48 @@ impl TcpStream {
         }
     }
 
+    /// Writes what the kernel takes at once, and forgets the rest.
     pub fn write_now(&self, bytes: &[u8]) {
         let _ = self.io.get_ref().write(bytes);
     }
 
+    /// Whether something (bytes, the end, an error) has arrived, as far as the reactor has seen.
+    /// Costs no system call. On an idle connection to a server it means that it is not usable.
     pub fn is_ready_to_read(&self) -> bool {
         self.io.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
+    /// Ends this half of the connection (FIN).
+    ///
+    /// # Errors
+    /// When the connection is gone.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.io.get_ref().shutdown(Shutdown::Write)
     }
 
+    /// From now on closing resets the connection, so that the peer notices.
     pub fn abort(&self) {
         let _ = SockRef::from(self.io.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
+    /// Whether the peer's kernel acknowledged nothing beyond the first `written_before` bytes written
+    /// here. Together with an orderly end (a FIN acknowledges all that was received before it) this
+    /// proves that the peer never saw what was written since.
     pub fn peer_took_nothing_since(&self, written_before: u64) -> bool {
         crate::tcp_info::bytes_acked(self.io.get_ref().as_fd())
             .is_some_and(|acked| acked <= written_before.saturating_add(1))
     }
 
+    /// Takes it from this worker.
+    ///
+    /// # Errors
+    /// Never today.
     pub fn detach(self) -> io::Result<Detached> {
         let Self { io, peer, local, .. } = self;
         Ok(Detached { stream: io.into_inner(), peer, local })
     }
 
+    /// Moves up to `max` bytes from here into `pipe`; 0 is the end.
     pub fn poll_splice_from(
         &self,
         cx: &mut Context<'_>,
@@ -200,6 +232,7 @@ impl TcpStream {
         }
     }
 
+    /// Moves up to `length` bytes from `pipe` to here.
     pub fn poll_splice_to(
         &self,
         cx: &mut Context<'_>,
@@ -221,12 +254,18 @@ impl TcpStream {
     }
 }
 
+/// A listening socket. Each worker has its own for the same address (SO_REUSEPORT): the kernel
+/// spreads new connections over them.
 pub struct TcpListener {
     io: AsyncFd<Socket>,
     local: SocketAddr,
 }
 
 impl TcpListener {
+    /// Listens on `address`; port 0 is any free one. An IPv6 address takes IPv6 only.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -241,13 +280,15 @@ impl TcpListener {
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Self { io: AsyncFd::with_interest(socket, Interest::READABLE)?, local })
+        Ok(Self { io: register(socket, Interest::READABLE)?, local })
     }
 
+    /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
+    /// The next connection and its peer.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         loop {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
@@ -266,8 +307,23 @@ impl TcpListener {
             }
         }
     }
+}
 
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
+/// Puts a socket under the reactor's watch.
+fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+    // SAFETY: the implementors of `OwnedSocket` own their descriptor: it stays the same and open
+    // until they are dropped, and the `AsyncFd` owns them.
+    #[allow(unsafe_code)]
+    let watched = unsafe { AsyncFd::register_with_interest(socket, interest) };
+    Ok(watched?)
+}
+
+/// Sockets that own one descriptor for as long as they live.
+trait OwnedSocket: AsRawFd {}
+impl OwnedSocket for std::net::TcpStream {}
+impl OwnedSocket for Socket {}
+
+/// Whether the process (or the system) has too many files open.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }

@@ -46,7 +46,9 @@ impl Timer {
 
     /// Expires at `deadline`, instead of what was set before.
     pub fn set(&self, deadline: Instant) {
-        self.0.deadline.set(Some(deadline));
+        if self.0.deadline.replace(Some(deadline)) == Some(deadline) {
+            return; // also when it has just fired: its waiter is about to ask
+        }
         if self.0.queued.get().is_none_or(|queued| deadline < queued) {
             enqueue(&self.0, deadline);
         }

@@ -271,14 +271,27 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
     };
     let mut pump = Pump::new(Vec::new(), source, sink, body_max(exchange));
     let mut tried = Tried::default();
+    let mut failed = None;
     loop {
-        let lease = pool.lease(Pick { key, tried: tried.servers(), now: exchange.started })?;
+        let lease = pool.lease(Pick { key, tried: tried.servers(), now: exchange.started });
+        let lease = match (lease, failed) {
+            (Ok(lease), _) => lease,
+            // What the last server did says more than that there is no other.
+            (Err(_), Some(failure)) => {
+                settle(exchange, pump);
+                return Err(failure);
+            }
+            (Err(unavailable), None) => return Err(unavailable.into()),
+        };
         tried.note(lease.server);
         exchange.tries = exchange.tries.saturating_add(1);
+        if failed.is_some() {
+            exchange.connection.worker.counters.retries.add(1);
+        }
         let begun = if exchange.tries == 1 { exchange.started } else { runtime::now() };
         match upstream::send(exchange, settings, &lease, &mut pump).await {
             Attempt::Answered(answer) => {
-                return Ok(pass_on(exchange, lease, answer, pump, begun).await);
+                return pass_on(exchange, lease, answer, pump, begun).await;
             }
             Attempt::ClientFailed(failure) => {
                 settle(exchange, pump);
@@ -289,7 +302,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
                 if may_retry(exchange, settings.config.retry.attempts, failure)
                     && pump.is_replayable()
                 {
-                    exchange.connection.worker.counters.retries.add(1);
+                    failed = Some(failure);
                     continue;
                 }
                 settle(exchange, pump);
@@ -306,7 +319,7 @@ async fn pass_on(
     answer: Answer,
     pump: Pump,
     begun: Instant,
-) -> Next {
+) -> Result<Next, Failure> {
     let latency = runtime::now().saturating_duration_since(begun);
     exchange.first_byte = Some(latency);
     let status = answer.head.status;
@@ -320,14 +333,15 @@ async fn pass_on(
         _ => Outcome::Success { latency },
     };
     let (next, outcome) = match relay::relay(exchange, &lease, answer, pump).await {
-        relay::End::Complete(next) => (next, outcome),
-        relay::End::ServerFailed(reason) => {
+        relay::End::Complete(next) => (Ok(next), outcome),
+        relay::End::ServerFailed(reason, next) => {
             exchange.failure = Some(reason);
-            (Next::Abort, Outcome::Failure { latency })
+            (Ok(next), Outcome::Failure { latency })
         }
+        relay::End::Unsent(reason) => (Err(Failure::new(reason)), Outcome::Failure { latency }),
         relay::End::ClientFailed(reason) => {
             exchange.failure = Some(reason);
-            (Next::Abort, outcome)
+            (Ok(Next::Abort), outcome)
         }
     };
     lease.finish(outcome, runtime::now());

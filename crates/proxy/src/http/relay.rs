@@ -20,7 +20,9 @@ pub(crate) enum End {
     /// The client has all of it.
     Complete(Next),
     /// The server stopped in the middle.
-    ServerFailed(Reason),
+    ServerFailed(Reason, Next),
+    /// The server stopped before the client was sent anything: it can be told.
+    Unsent(Reason),
     /// The client stopped taking it, or broke off its own request.
     ClientFailed(Reason),
 }
@@ -55,7 +57,7 @@ pub(crate) async fn relay(
     let response = Pump::new(head, source, sink, u64::MAX);
     let mut relay = Relay { response, request, answer, ended: false };
     let result = relay.run(exchange).await;
-    relay.finish(exchange, lease, persist, result)
+    relay.finish(exchange, lease, delimited, persist, result)
 }
 
 /// How the client will see where the body ends.
@@ -131,6 +133,7 @@ impl Relay {
         self,
         exchange: &mut Exchange<'_>,
         lease: &Leased,
+        delimited: bool,
         persist: bool,
         result: Result<(), Reason>,
     ) -> End {
@@ -142,6 +145,7 @@ impl Relay {
         let scratch = self.request.settle(&mut exchange.buffer);
         worker.stock.give_scratch(scratch);
         let complete = result.is_ok();
+        let unsent = self.response.is_unsent();
         let scratch = self.response.settle(&mut buffer);
         worker.stock.give_scratch(scratch);
         // Bytes beyond the response are nobody's: such a connection is never used again
@@ -158,8 +162,14 @@ impl Relay {
         worker.heads.give_response(head);
         match result {
             Ok(()) => End::Complete(Next::after_response(exchange, persist)),
+            Err(reason @ (Reason::ResponseTruncated | Reason::UpstreamIdle)) if unsent => {
+                exchange.status = 0;
+                End::Unsent(reason)
+            }
             Err(reason @ (Reason::ResponseTruncated | Reason::UpstreamIdle)) => {
-                End::ServerFailed(reason)
+                // Where the framing shows that something is missing, the client may read what
+                // there is; where it does not, only a reset tells it.
+                End::ServerFailed(reason, if delimited { Next::Close } else { Next::Abort })
             }
             Err(reason) => End::ClientFailed(reason),
         }

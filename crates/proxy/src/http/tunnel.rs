@@ -23,7 +23,7 @@ pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: P
     let worker = exchange.connection.worker.clone();
     let idle = match exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id)) {
         Some(pool) => pool.config.timeouts.tunnel,
-        None => return End::ServerFailed(Reason::NoServers),
+        None => return End::Unsent(Reason::NoServers),
     };
     let mut head = worker.stock.take_scratch();
     let bytes = answer.buffer.all();

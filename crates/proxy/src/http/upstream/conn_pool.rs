@@ -38,6 +38,12 @@ impl<C> ConnPool<C> {
         None
     }
 
+    /// The connection that [`Self::take`] would look at first.
+    pub(crate) fn newest(&self, server: ServerId) -> Option<&C> {
+        let slot = self.slots.get(server.slot as usize)?;
+        slot.idle.back().filter(|_| slot.generation == server.generation)
+    }
+
     /// Keeps a connection; when there is no room, the one that was unused longest makes place.
     pub(crate) fn put(&mut self, server: ServerId, connection: C) {
         if self.idle_max == 0 {

@@ -8,7 +8,6 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_balancer::ServerId;
 use evenkeel_codec::{
     BodyLength, ChunkedDecoder, HeadLimits, Method, Parse, RequestContext, ResponseError,
     ResponseHead, TrailerLimits,
@@ -85,7 +84,7 @@ pub(crate) async fn send(
     exchange.server = Some(known.clone());
     let mut fresh = false;
     loop {
-        let kept = if fresh { None } else { take_kept(lease, lease.server) };
+        let kept = if fresh { None } else { take_kept(exchange, lease) };
         let reused = kept.is_some();
         exchange.reused = reused;
         let connection = match kept {
@@ -152,10 +151,21 @@ fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
     exchange.connection.worker.heads.give_response(response);
 }
 
-fn take_kept(lease: &Leased, server: ServerId) -> Option<UpstreamConnection> {
+/// A request that could not be repeated is only sent on a connection that was in use within this
+/// time: no server closes that soon, so the two do not meet on the way.
+const RECENT: Duration = Duration::from_secs(1);
+
+fn take_kept(exchange: &Exchange<'_>, lease: &Leased) -> Option<UpstreamConnection> {
     let mut idle = lease.pool().idle.borrow_mut();
     let now = runtime::now();
-    idle.take(server, |connection| connection.is_usable(now))
+    if exchange.head.method.is_idempotent() {
+        return idle.take(lease.server, |kept| kept.is_usable(now));
+    }
+    let newest = idle.newest(lease.server)?;
+    if now.saturating_duration_since(newest.idle_since) > RECENT {
+        return None; // the others are older still; they stay for requests that can be repeated
+    }
+    idle.take(lease.server, |kept| kept.is_usable(now))
 }
 
 /// Keeps a connection for the next request.
@@ -291,6 +301,12 @@ impl Waiter {
                 }
                 Poll::Pending => {}
             }
+        }
+        // What came behind an interim response is here already.
+        if !buffer.is_empty()
+            && let Some(event) = self.parse(buffer, response)
+        {
+            return Poll::Ready(event);
         }
         loop {
             if buffer.is_full() {

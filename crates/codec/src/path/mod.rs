@@ -1,6 +1,9 @@
 //! Paths made comparable (RFC 3986 §6.2.2), once, before anything is decided by them: what is
 //! matched is what is forwarded, so no spelling of a path slips past a rule.
 
+#[cfg(test)]
+mod tests;
+
 /// What to do with the spellings on which servers disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -24,7 +27,7 @@ pub enum EncodedSlash {
 /// Whether the path was already normal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalised {
-    /// It was; nothing was written.
+    /// It was; what was written, if anything, is of no use.
     Unchanged,
     /// The normal form was written.
     Changed,
@@ -37,6 +40,7 @@ pub enum PathError {
     BadEscape,
     EncodedSlash,
     Control,
+    Overlong,
     Backslash,
     DotSegmentParameter,
 }
@@ -48,14 +52,15 @@ impl PathError {
             Self::BadEscape => "bad_path_escape",
             Self::EncodedSlash => "encoded_slash_in_path",
             Self::Control => "control_character_in_path",
+            Self::Overlong => "overlong_utf8_in_path",
             Self::Backslash => "backslash_in_path",
             Self::DotSegmentParameter => "dot_segment_with_parameter",
         }
     }
 }
 
-/// Writes the normal form of `path` to `out`, if it differs. Idempotent: the normal form of a
-/// normal form is itself.
+/// Writes the normal form of `path`, which begins with `/` or is `*`, to `out`, if it differs; at
+/// most one byte longer. Idempotent: the normal form of a normal form is itself.
 ///
 /// # Errors
 /// For what cannot be normalised without guessing what a server makes of it.
@@ -69,12 +74,13 @@ pub fn normalise(path: &[u8], rules: &Rules, out: &mut Vec<u8>) -> Result<Normal
     Ok(if out == path { Normalised::Unchanged } else { Normalised::Changed })
 }
 
-/// No byte that could need work: no escape, no backslash, and no dot or slash after a slash.
+/// No byte that could need work: no escape, backslash or control character, and no dot or slash
+/// after a slash.
 fn is_plain(path: &[u8]) -> bool {
     let mut after_slash = false;
     for byte in path {
         match byte {
-            b'%' | b'\\' => return false,
+            b'%' | b'\\' | 0..0x20 | 0x7f => return false,
             b'.' | b'/' if after_slash => return false,
             _ => {}
         }
@@ -90,6 +96,7 @@ fn decode(path: &[u8], rules: &Rules, out: &mut Vec<u8>) -> Result<(), PathError
         out.push(b'/');
     }
     let mut rest = path;
+    let mut before = None; // the escape just before, if one was
     while let [byte, after @ ..] = rest {
         rest = after;
         match byte {
@@ -97,37 +104,58 @@ fn decode(path: &[u8], rules: &Rules, out: &mut Vec<u8>) -> Result<(), PathError
                 let [high, low, after @ ..] = rest else { return Err(PathError::BadEscape) };
                 rest = after;
                 let value = (hex(*high)? << 4) | hex(*low)?;
-                match value {
-                    b'/' | b'\\' => match rules.encoded_slash {
-                        EncodedSlash::Reject => return Err(PathError::EncodedSlash),
-                        EncodedSlash::Decode => out.push(b'/'),
-                        EncodedSlash::Keep => escape(value, out),
-                    },
-                    0..0x20 | 0x7f => return Err(PathError::Control),
-                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                        out.push(value);
-                    }
-                    _ => escape(value, out),
+                if is_overlong(before.replace(value), value) {
+                    return Err(PathError::Overlong);
                 }
+                write_escaped(value, rules, out)?;
+                continue;
             }
             // Some servers take it for a separator.
             b'\\' => return Err(PathError::Backslash),
             0..0x20 | 0x7f => return Err(PathError::Control),
             _ => out.push(*byte),
         }
+        before = None;
     }
     Ok(())
 }
 
+/// Writes what `value`, which was escaped, is in normal form.
+fn write_escaped(value: u8, rules: &Rules, out: &mut Vec<u8>) -> Result<(), PathError> {
+    match value {
+        b'/' | b'\\' => match rules.encoded_slash {
+            EncodedSlash::Reject => return Err(PathError::EncodedSlash),
+            EncodedSlash::Decode => out.push(b'/'),
+            EncodedSlash::Keep => escape(value, out),
+        },
+        0..0x20 | 0x7f => return Err(PathError::Control),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(value),
+        _ => escape(value, out),
+    }
+    Ok(())
+}
+
+/// The two begin a character in more bytes than it needs (RFC 3629 §3): `%C0%AF` is a `/` to a
+/// careless decoder.
+fn is_overlong(first: Option<u8>, second: u8) -> bool {
+    matches!(
+        (first, second),
+        (Some(0xc0 | 0xc1), 0x80..=0xbf) | (Some(0xe0), 0x80..=0x9f) | (Some(0xf0), 0x80..=0x8f)
+    )
+}
+
 fn hex(digit: u8) -> Result<u8, PathError> {
-    let value = char::from(digit).to_digit(16).ok_or(PathError::BadEscape)?;
-    Ok(value as u8)
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(PathError::BadEscape),
+    }
 }
 
 fn escape(value: u8, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |at: u8| DIGITS.get(usize::from(at & 15)).copied().unwrap_or(b'0');
-    out.extend_from_slice(&[b'%', digit(value >> 4), digit(value)]);
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'A' - 10 + half };
+    out.extend_from_slice(&[b'%', digit(value >> 4), digit(value & 15)]);
 }
 
 /// Removes dot segments (RFC 3986 §5.2.4) and, if asked, empty ones. Works in place: the output
@@ -137,25 +165,22 @@ fn resolve(path: &mut Vec<u8>, merge: bool) -> Result<(), PathError> {
     // Every segment begins with its slash.
     while from < path.len() {
         let rest = path.get(from + 1..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        let length = memchr::memchr(b'/', rest).unwrap_or(rest.len());
         let is_last = from + 1 + length >= path.len();
-        let segment = rest.get(..length).unwrap_or_default();
-        match segment {
-            [b'.', b';', ..] | [b'.', b'.', b';', ..] => {
+        match rest.get(..length).unwrap_or_default() {
+            b"." if is_last => to = put_slash(path, to),
+            b"." => {}
+            b".." => {
+                to = parent(path, to);
+                if is_last {
+                    to = put_slash(path, to); // it names what is below its parent
+                }
+            }
+            b"" if merge && is_last => to = put_slash(path, to),
+            b"" if merge => {}
+            segment if is_dots_with_parameter(segment) => {
                 return Err(PathError::DotSegmentParameter);
             }
-            b"." | b".." => {
-                if segment == b".." {
-                    let before = path.get(..to).unwrap_or_default();
-                    to = before.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-                }
-                if is_last {
-                    // A path that ends in a dot segment names what is below it.
-                    to = put_slash(path, to);
-                }
-            }
-            b"" if merge && !is_last => {}
-            b"" if merge => to = put_slash(path, to),
             _ => {
                 path.copy_within(from..from + 1 + length, to);
                 to += 1 + length;
@@ -163,8 +188,20 @@ fn resolve(path: &mut Vec<u8>, merge: bool) -> Result<(), PathError> {
         }
         from += 1 + length;
     }
-    path.truncate(to.max(1));
+    path.truncate(to);
     Ok(())
+}
+
+/// `..;x`: a dot segment to the servers that take parameters off first.
+fn is_dots_with_parameter(segment: &[u8]) -> bool {
+    let Some(after) = segment.strip_prefix(b".") else { return false };
+    let after = after.strip_prefix(b".").unwrap_or(after);
+    after.starts_with(b";") || after.starts_with(b"%3B")
+}
+
+/// Where the last segment before `to` begins.
+fn parent(path: &[u8], to: usize) -> usize {
+    memchr::memrchr(b'/', path.get(..to).unwrap_or_default()).unwrap_or(0)
 }
 
 fn put_slash(path: &mut [u8], to: usize) -> usize {
