@@ -170,9 +170,8 @@ fn find_often(table: &Table, view: &RequestView<'_>) {
 }
 
 fn config(shape: &Shape, routes: usize) -> Config {
-    let mut config = match from_targets("127.0.0.1:1", &["127.0.0.1:2"]) {
-        Ok(config) => config,
-        Err(_) => unreachable!("two literal addresses"),
+    let Ok(mut config) = from_targets("127.0.0.1:1", &["127.0.0.1:2"]) else {
+        unreachable!("both are addresses")
     };
     let like = config.routes.remove(0);
     let route = |n: usize| evenkeel_config::model::Route {
