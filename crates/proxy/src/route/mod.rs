@@ -6,13 +6,17 @@ use std::net::IpAddr;
 
 use evenkeel_codec::RequestHead;
 use evenkeel_config::Config;
-use evenkeel_config::model::{HostMatch, ListenerId, RouteId};
+use evenkeel_config::model::{ListenerId, RouteId};
 use evenkeel_config::precedence;
 
+pub mod explain;
 mod host;
 pub mod key;
+mod names;
+mod network;
 mod path;
 mod predicate;
+mod query;
 
 use host::Hosts;
 use predicate::Predicate;
@@ -47,7 +51,7 @@ pub struct Found {
 }
 
 /// One alternative of a route, under its host and path.
-pub(crate) struct Candidate {
+struct Candidate {
     route: RouteId,
     rest: Vec<Predicate>,
 }
@@ -76,12 +80,7 @@ impl Table {
         for alternative in precedence::alternatives(config) {
             let rest = alternative.rest.iter().map(Predicate::compile).collect();
             let candidate = Candidate { route: alternative.route, rest };
-            let paths = match &alternative.host {
-                Some(HostMatch::Exact(name)) => hosts.exact(name),
-                Some(HostMatch::Wildcard(parent)) => hosts.wildcard(parent),
-                None => hosts.any(),
-            };
-            paths.add(alternative.path.as_ref(), candidate);
+            hosts.entry(alternative.host.as_ref()).add(alternative.path.as_ref(), candidate);
         }
         Self { hosts }
     }

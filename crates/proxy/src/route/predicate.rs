@@ -1,11 +1,14 @@
-//! Conditions beyond host and path, compiled.
+//! Conditions beyond host and path, compiled. Nothing is copied, with one exception: a regular
+//! expression needs the bytes it looks at in one piece, so they are put together where a client
+//! sent them in several lines or percent-encoded (bounded by the limits on a head).
 
-use evenkeel_codec::{Known, cookie, query};
+use evenkeel_codec::{Known, cookie, query, syntax};
 use evenkeel_config::model::{HostMatch, ListenerId, Match, PathMatch, ValueMatch};
-use ipnet::IpNet;
 use regex::bytes::Regex;
 
-use super::RequestView;
+use super::network::Networks;
+use super::query::is_encoding_of;
+use super::{RequestView, host, path};
 
 /// A condition on a request.
 pub(super) enum Predicate {
@@ -19,7 +22,51 @@ pub(super) enum Predicate {
     Header(Box<[u8]>, Value),
     Cookie(Box<[u8]>, Value),
     Query(Box<[u8]>, Value),
-    Client(Vec<IpNet>),
+    Client(Networks),
+}
+
+impl Predicate {
+    pub(super) fn compile(matches: &Match) -> Self {
+        let all = |list: &[Match]| list.iter().map(Self::compile).collect();
+        let bytes = |text: &String| text.as_bytes().into();
+        match matches {
+            Match::All(list) => Self::All(all(list)),
+            Match::Any(list) => Self::Any(all(list)),
+            Match::Not(inner) => Self::Not(Box::new(Self::compile(inner))),
+            Match::Listener(id) => Self::Listener(*id),
+            Match::Host(host) => Self::Host(host.clone()),
+            Match::Path(path) => Self::Path(path.clone()),
+            Match::Method(methods) => Self::Method(methods.iter().map(bytes).collect()),
+            Match::Header(name, value) => Self::Header(bytes(name), Value::compile(value)),
+            Match::Cookie(name, value) => Self::Cookie(bytes(name), Value::compile(value)),
+            Match::Query(name, value) => Self::Query(bytes(name), Value::compile(value)),
+            Match::Client(networks) => Self::Client(Networks::compile(networks)),
+        }
+    }
+
+    pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
+        match self {
+            Self::All(list) => list.iter().all(|inner| inner.holds(request)),
+            Self::Any(list) => list.iter().any(|inner| inner.holds(request)),
+            Self::Not(inner) => !inner.holds(request),
+            Self::Listener(id) => request.listener == *id,
+            Self::Host(host) => host::is_match(host, request.host),
+            Self::Path(path) => path::is_match(path, request.path),
+            Self::Method(methods) => methods.iter().any(|method| **method == *request.method),
+            Self::Header(name, value) => has_header(request, name, value),
+            Self::Cookie(name, value) => request
+                .head
+                .values(request.bytes, Known::Cookie)
+                .flat_map(cookie::pairs)
+                .any(|(n, v)| n == &**name && value.holds(v)),
+            Self::Query(name, value) => request
+                .query
+                .into_iter()
+                .flat_map(query::parameters)
+                .any(|(n, v)| is_encoding_of(n, name) && value.holds_encoded(v)),
+            Self::Client(networks) => networks.contains(request.client),
+        }
+    }
 }
 
 /// A condition on a value.
@@ -45,79 +92,48 @@ impl Value {
             Self::Regex(regex) => regex.is_match(value),
         }
     }
-}
 
-impl Predicate {
-    pub(super) fn compile(matches: &Match) -> Self {
-        let all = |list: &[Match]| list.iter().map(Self::compile).collect();
-        let bytes = |text: &String| text.as_bytes().into();
-        match matches {
-            Match::All(list) => Self::All(all(list)),
-            Match::Any(list) => Self::Any(all(list)),
-            Match::Not(inner) => Self::Not(Box::new(Self::compile(inner))),
-            Match::Listener(id) => Self::Listener(*id),
-            Match::Host(host) => Self::Host(host.clone()),
-            Match::Path(path) => Self::Path(path.clone()),
-            Match::Method(methods) => Self::Method(methods.iter().map(bytes).collect()),
-            Match::Header(name, value) => Self::Header(bytes(name), Value::compile(value)),
-            Match::Cookie(name, value) => Self::Cookie(bytes(name), Value::compile(value)),
-            Match::Query(name, value) => Self::Query(bytes(name), Value::compile(value)),
-            Match::Client(networks) => Self::Client(networks.clone()),
-        }
-    }
-
-    pub(super) fn holds(&self, request: &RequestView<'_>) -> bool {
+    fn holds_encoded(&self, value: &[u8]) -> bool {
         match self {
-            Self::All(list) => list.iter().all(|inner| inner.holds(request)),
-            Self::Any(list) => list.iter().any(|inner| inner.holds(request)),
-            Self::Not(inner) => !inner.holds(request),
-            Self::Listener(id) => request.listener == *id,
-            Self::Host(host) => is_host(host, request.host),
-            Self::Path(path) => is_path(path, request.path),
-            Self::Method(methods) => methods.iter().any(|method| **method == *request.method),
-            Self::Header(name, value) => has_header(request, name, value),
-            Self::Cookie(name, value) => request
-                .head
-                .values(request.bytes, Known::Cookie)
-                .flat_map(cookie::pairs)
-                .any(|(n, v)| n == &**name && value.holds(v)),
-            Self::Query(name, value) => request
-                .query
-                .into_iter()
-                .flat_map(query::parameters)
-                .any(|(n, v)| *query::decode(n) == **name && value.holds(&query::decode(v))),
-            Self::Client(networks) => networks.iter().any(|net| net.contains(&request.client)),
+            Self::Present => true,
+            Self::Exact(text) => is_encoding_of(value, text),
+            Self::Regex(regex) => regex.is_match(&query::decode(value)),
+        }
+    }
+
+    fn holds_joined<'a>(&self, lines: impl Iterator<Item = &'a [u8]>) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Exact(text) => is_joined(lines, text),
+            Self::Regex(regex) => regex.is_match(&lines.collect::<Vec<_>>().join(&b", "[..])),
         }
     }
 }
 
-/// Every line of this name is looked at alone, and so is each member of a line that is a list: a
-/// value cannot hide behind another (RFC 9110 §5.3).
+/// A value cannot hide behind another (RFC 9110 §5.3): each line of this name is looked at alone,
+/// each member of a line that is a list, and all lines joined, which is how a server may see them.
+/// A `not` around it thus holds only if none of these is what must not be.
 fn has_header(request: &RequestView<'_>, name: &[u8], value: &Value) -> bool {
-    request.head.named(request.bytes, name).any(|line| {
-        value.holds(line) || evenkeel_codec::syntax::list(line).any(|member| value.holds(member))
-    })
-}
-
-fn is_host(host: &HostMatch, sent: &[u8]) -> bool {
-    let sent = sent.strip_suffix(b".").unwrap_or(sent);
-    match host {
-        HostMatch::Exact(name) => name.as_bytes().eq_ignore_ascii_case(sent),
-        HostMatch::Wildcard(parent) => {
-            let at = sent.len().checked_sub(parent.len());
-            at.and_then(|at| sent.split_at_checked(at)).is_some_and(|(before, after)| {
-                matches!(before, [_, .., b'.']) && after.eq_ignore_ascii_case(parent.as_bytes())
-            })
+    let lines = || request.head.named(request.bytes, name);
+    let mut count = 0_usize;
+    for line in lines() {
+        let is_list = memchr::memchr(b',', line).is_some();
+        if value.holds(line) || is_list && syntax::list(line).any(|member| value.holds(member)) {
+            return true;
         }
+        count += 1;
     }
+    count > 1 && value.holds_joined(lines())
 }
 
-fn is_path(path: &PathMatch, sent: &[u8]) -> bool {
-    match path {
-        PathMatch::Exact(exact) => exact.as_bytes() == sent,
-        PathMatch::Prefix(prefix) => sent
-            .strip_prefix(prefix.as_bytes())
-            .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/')),
-        PathMatch::Regex(pattern) => pattern.0.is_match(sent),
+/// Whether `text` is the lines with a comma and optional white space between them.
+fn is_joined<'a>(lines: impl Iterator<Item = &'a [u8]>, text: &[u8]) -> bool {
+    let mut rest = Some(text);
+    for (at, line) in lines.enumerate() {
+        if at > 0 {
+            rest = rest.and_then(|rest| rest.strip_prefix(b",")).map(syntax::trim);
+        }
+        rest = rest.and_then(|rest| rest.strip_prefix(line));
     }
+    rest.is_some_and(<[u8]>::is_empty)
 }
