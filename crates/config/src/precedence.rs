@@ -14,7 +14,7 @@ use crate::Config;
 use crate::model::{HostMatch, Match, PathMatch, RouteId};
 
 /// Alternatives a route may stand for; `any` within `all` multiplies them.
-pub const ALTERNATIVES_MAX: usize = 64;
+pub const ALTERNATIVES_MAX: usize = 1024;
 
 /// One way in which a request can match a route: one host, one path, and conditions that all hold.
 #[derive(Clone, Debug, PartialEq)]

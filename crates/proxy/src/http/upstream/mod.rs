@@ -256,6 +256,10 @@ async fn receive(
                 buffer.release();
                 response.clear();
             }
+            Event::Head(_) if response.status == 101 && !is_offered(exchange, response, buffer) => {
+                let error = ResponseError::UnexpectedUpgrade;
+                return Received::Refused(Reason::BadResponse(error));
+            }
             Event::Head(length) => {
                 buffer.keep(length);
                 return Received::Head {
@@ -270,6 +274,13 @@ async fn receive(
             Event::ClientFailed(reason) => return Received::ClientFailed(reason),
         }
     }
+}
+
+/// A server may only switch to a protocol that the client offered (RFC 9110 §7.8).
+fn is_offered(exchange: &Exchange<'_>, response: &ResponseHead, buffer: &Buffer) -> bool {
+    exchange.head.upgrade.is_some_and(|offered| {
+        response.is_upgrade_to(buffer.filled(), offered.of(exchange.buffer.all()))
+    })
 }
 
 struct Waiter {
