@@ -7,15 +7,22 @@ use std::time::{Duration, Instant};
 use super::{Algorithm, draw_two};
 use crate::{Outcome, Pick, Rng, Server, ServerId, Servers};
 
-/// What a server without history is assumed to take: less than most, so that it is tried soon, and
-/// enough that requests in flight keep it from being flooded.
+/// What servers are assumed to take before the first answer of any.
 const ASSUMED: Duration = Duration::from_millis(10);
+/// The weight of one answer in what is typical for the pool.
+const TYPICAL_STEP: f64 = 0.02;
+/// A server that was slow once is, when nothing is heard of it, taken for faster than the typical
+/// one in the end, or it would never be tried again. But not for much faster, or it would be flooded
+/// before its next answer.
+const FORGIVEN: f64 = 0.5;
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct PeakEwma {
     decay: Duration,
     failure_penalty: Duration,
+    /// What this pool's servers take, in nanoseconds.
+    typical: f64,
 }
 
 impl Default for PeakEwma {
@@ -28,7 +35,8 @@ impl PeakEwma {
     /// `decay` is the time in which an old answer loses 63 % of its weight; a failed request counts
     /// as one that took at least `failure_penalty`.
     pub fn new(decay: Duration, failure_penalty: Duration) -> Self {
-        Self { decay: decay.max(Duration::from_millis(1)), failure_penalty }
+        let decay = decay.max(Duration::from_millis(1));
+        Self { decay, failure_penalty, typical: ASSUMED.as_nanos() as f64 }
     }
 
     /// The share of an old value that is left after `elapsed`.
@@ -36,17 +44,16 @@ impl PeakEwma {
         (-elapsed.as_secs_f64() / self.decay.as_secs_f64()).exp()
     }
 
-    /// The average now: without answers it comes down towards the assumed one, so that a server
-    /// that was slow once is tried again.
+    /// The average now; a server without history is taken for a typical one.
     fn cost(&self, server: &Server, now: Instant) -> f64 {
-        let assumed = ASSUMED.as_nanos() as f64;
+        let floor = self.typical * FORGIVEN;
         match (server.cost, server.cost_at) {
-            (Some(cost), Some(at)) if cost > assumed => {
+            (Some(cost), Some(at)) if cost > floor => {
                 let left = self.left(now.saturating_duration_since(at));
-                assumed + (cost - assumed) * left
+                floor + (cost - floor) * left
             }
             (Some(cost), _) => cost,
-            (None, _) => assumed,
+            (None, _) => self.typical,
         }
     }
 
@@ -72,6 +79,7 @@ impl Algorithm for PeakEwma {
             Outcome::Abandoned => return,
         };
         let sample = sample.as_nanos() as f64;
+        self.typical += (sample - self.typical) * TYPICAL_STEP;
         let cost = match (server.cost, server.cost_at) {
             (Some(cost), Some(at)) if sample < cost => {
                 let left = self.left(now.saturating_duration_since(at));
