@@ -53,8 +53,9 @@ docs: ## Write docs/configuration.md anew
 	@$(CARGO) run --quiet --package evenkeel -- reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 
-bench: ## Measure the data path
-	$(CARGO) run --release --package evenkeel-bench
+bench: ## Measure the data path beside nginx and HAProxy
+	$(CARGO) build --release --package evenkeel --package evenkeel-bench
+	$(CARGO) run --release --package evenkeel-bench -- $(BENCH)
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -34,6 +34,23 @@ fn connections_are_kept_and_used_again() {
 }
 
 #[test]
+fn connections_are_kept_after_responses_of_any_length() {
+    // Also one that a read, or the kernel's relay, took to the last byte.
+    let backend = Backend::start(|request, stream| {
+        let length: usize = request.target()[1..].parse().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        reply(stream, [head.into_bytes(), vec![b'x'; length]].concat());
+        Then::Keep
+    });
+    let proxy = Proxy::start(&config(&backend.address.to_string(), ""));
+    for length in [0, 1, 16_340, 16_342, 16_343, 16_344, 16_384, 32_768, 65_536, 100_000, 1_000_000]
+    {
+        assert_eq!(proxy.get(&format!("/{length}")).body.len(), length);
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
 fn keep_alive_can_be_turned_off() {
     let backend = Backend::named("only");
     let proxy =

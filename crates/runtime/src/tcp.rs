@@ -183,10 +183,21 @@ impl TcpStream {
         let _ = self.io.get_ref().write(bytes);
     }
 
-    /// Whether something (bytes, the end, an error) has arrived, as far as the reactor has seen.
-    /// Costs no system call. On an idle connection to a server it means that it is not usable.
-    pub fn is_ready_to_read(&self) -> bool {
-        self.io.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready()
+    /// Whether something (bytes, the end, an error) has arrived, as far as the reactor has seen: then
+    /// an idle connection to a server is not usable. Costs a system call only if the reactor's mark
+    /// is left over from a read that took exactly what there was.
+    pub fn has_input(&self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(mut guard)) = self.io.poll_read_ready(&mut context) else {
+            return false;
+        };
+        match self.io.get_ref().peek(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                guard.clear_ready();
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Ends this half of the connection (FIN).

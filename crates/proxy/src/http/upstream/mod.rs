@@ -43,7 +43,7 @@ impl UpstreamConnection {
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_max
             && now.saturating_duration_since(self.opened) < self.age_max
-            && !self.stream.is_ready_to_read()
+            && !self.stream.has_input()
     }
 }
 
