@@ -4,7 +4,7 @@ CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
 TEST_COMMANDS := curl nginx wrk python3
 
-.PHONY: help demo run test test-packages check docs bench build release clean
+.PHONY: help demo run test test-packages check docs bench no-stray-502 build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -56,6 +56,9 @@ docs: ## Write docs/configuration.md anew
 bench: ## Measure the data path beside nginx and HAProxy
 	$(CARGO) build --release --package evenkeel --package evenkeel-bench
 	$(CARGO) run --release --package evenkeel-bench -- $(BENCH)
+
+no-stray-502: ## Prove it: 200,000 requests while backends close idle connections at random
+	@tools/proofs/no-stray-502.sh
 
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -1,0 +1,223 @@
+//! Every kind of mistake, where it is shown and what is said; all of a file's mistakes at once.
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
+use evenkeel_config::{Report, Source, effective, load};
+
+fn report(text: &str) -> Report {
+    let sources = [Source { name: "f".into(), text: text.into() }];
+    let environment = |name: &str| (name == "PORT").then(|| "8080".to_owned());
+    match load(&sources, &environment) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => report,
+    }
+}
+
+/// A file around `routes` that is right by itself.
+fn with_routes(routes: &str) -> String {
+    format!(
+        "listeners: {{ web: {{ bind: \":80\" }} }}\npools: {{ app: {{ servers: [\"a:1\"] }} }}\nroutes:\n{routes}"
+    )
+}
+
+fn with_pool(pool: &str) -> String {
+    format!(
+        "listeners: {{ web: {{ bind: \":80\" }} }}\nroutes: [ {{ to: app }} ]\npools:\n  app: {{ servers: [\"a:1\"], {pool} }}\n"
+    )
+}
+
+fn with_listener(listener: &str) -> String {
+    format!("routes: [ {{ respond: {{}} }} ]\nlisteners:\n  web: {{ bind: \":80\", {listener} }}\n")
+}
+
+/// Mistakes and the line each is shown as.
+fn table() -> Vec<(String, &'static str)> {
+    let policy = |policy: &str| {
+        format!(
+            "listeners: {{ web: {{ bind: \":80\", policies: p }} }}\nroutes: [ {{ respond: {{}} }} ]\npolicies:\n  p: {policy}\n"
+        )
+    };
+    vec![
+        ("listeners: [".into(), "f:1:12: error[syntax]: this is not valid YAML"),
+        ("a: 1\n---\nb: 2\n".into(), "error[several-documents]: a file holds one document; this begins another"),
+        (format!("a: {}{}", "[".repeat(100), "]".repeat(100)), "error[too-large]: this file is too deeply nested"),
+        ("listeners: { web: { bind: \":80\", bind: \":81\" } }".into(), "f:1:34: error[duplicate-key]: `bind` is given twice"),
+        (with_listener("limit: {}"), "f:3:23: error[unknown-field]: unknown field `limit`"),
+        ("routes: []".into(), "error[missing-field]: a configuration needs `listeners`"),
+        (with_listener("limits: 5"), "error[wrong-kind]: a limits is a map of options, not a single value"),
+        (with_listener("trusted_proxies: [10.0.0.0/33]"), "error[bad-value]: `10.0.0.0/33` is not a network"),
+        (with_listener("timeouts: { idle: 5 }"), "error[bad-value]: `5` is not a duration"),
+        (with_listener("timeouts: { idle: 1ms }"), "error[bad-value]: `1ms` is not between 100ms and 1d"),
+        (with_listener("limits: { head: 5GB }"), "error[bad-value]: `5GB` is not between 1KiB and 1MiB"),
+        (with_listener("identity: { x_forwarded: maybe }"), "error[bad-value]: `maybe` is neither `true` nor `false`"),
+        (with_listener("policies: [nope]"), "error[unknown-name]: there is no policy `nope`"),
+        (with_listener("trusted_proxies: \"${NOPE}\""), "error[unset-variable]: environment variable `NOPE` is not set"),
+        ("listeners: { a: { bind: \"1.2.3.4:80\" }, b: { bind: \"1.2.3.4:80\" } }\nroutes: [ { respond: {} } ]".into(), "error[duplicate-address]: `1.2.3.4:80` is listened on twice"),
+        (with_routes("  - {}\n"), "error[missing-field]: a route needs `to`, `redirect` or `respond`"),
+        (with_routes("  - { to: app, redirect: /x }\n"), "error[too-many-fields]: a route has one of `to` and `redirect`, not both"),
+        (with_routes("  - { to: app, match: {} }\n"), "error[empty-match]: this match says nothing"),
+        (with_routes("  - { to: app, match: { path: { regex: \"(\" } } }\n"), "error[bad-regex]: this regular expression cannot be used"),
+        (with_routes("  - { to: app, match: { path: /a/../b } }\n"), "error[bad-value]: `/a/../b` never matches a path"),
+        (with_routes("  - { to: app, match: { method: get } }\n  - to: app\n"), "warning[lower-case-method]: methods are case-sensitive"),
+        (with_routes("  - { to: app, name: x }\n  - { to: app, name: x, match: { path: /y } }\n"), "error[duplicate-name]: two routes are called `x`"),
+        (with_routes("  - { to: app, match: { path: /a } }\n  - { to: app, match: { path: /a/, method: GET } }\n  - { to: app, match: { path: /a/, method: GET } }\n"), "f:6:5: error[unreachable-route]: route `/a #3` can never match: route `/a #2` matches all it would"),
+        (format!("{}\n", with_routes(&format!("  - {{ to: app, match: {{ all: [ {{ method: GET }}, {{ path: [{}] }} ] }} }}", (0..1100).map(|n| format!("/p{n}")).collect::<Vec<_>>().join(", ")))), "error[too-many-alternatives]: this match stands for more than 1024 alternatives"),
+        (with_routes("  - { to: { split: { app: 0 } } }\n"), "error[bad-value]: at least one share must be more than 0"),
+        (with_routes("  - { redirect: { to: \"/${hots}\", status: 300 } }\n"), "error[bad-value]: `${hots}` is not known here"),
+        (with_pool("balance: consistent_hash"), "error[bad-value]: `consistent_hash` needs a key"),
+        (with_pool("host: \"a b\""), "error[bad-value]: `a b` is neither `preserve`, `server` nor a host name"),
+        ("listeners: { web: { bind: \":80\" } }\nroutes: [ { to: app } ]\npools: { app: { servers: [\"a:1\", \"A:1\"] } }".into(), "error[duplicate-server]: `a:1` is in this pool twice"),
+        ("listeners: { web: { bind: \":80\" } }\npools: { app: { servers: [\"a:1\"] } }\nroutes: [ { respond: {} } ]".into(), "f:2:10: warning[unused]: no route leads to pool `app`"),
+        (policy("{ fields: { request: { set: { Host: x } } } }"), "error[untouchable-field]: `Host` cannot be edited"),
+        (policy("{ access_log: { sample: 2 } }"), "error[bad-value]: `2` is not a share"),
+    ]
+}
+
+#[test]
+fn each_mistake_is_shown_where_it_is_and_says_what_it_is() {
+    let mut wrong = Vec::new();
+    for (text, expected) in table() {
+        let shown = report(&text).compact();
+        if !shown.lines().any(|line| line.contains(expected)) {
+            wrong.push(format!("{expected}\n--- is, of\n{text}\n--- shown as\n{shown}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn each_code_has_an_example_above() {
+    let sources = [
+        "source",
+        "tree",
+        "read",
+        "lib",
+        "validate/mod",
+        "validate/listener",
+        "validate/matching",
+        "validate/policy",
+        "validate/pool",
+        "validate/route",
+        "validate/sense",
+    ];
+    let all: String = table().iter().map(|(_, expected)| *expected).collect();
+    for name in sources {
+        let path = format!("{}/src/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+        let text: String = std::fs::read_to_string(path).unwrap().split_whitespace().collect();
+        for call in ["Diagnostic::error(\"", "Diagnostic::warning(\"", ".error(\""] {
+            for piece in text.split(call).skip(1) {
+                let code = piece.split('"').next().unwrap();
+                assert!(all.contains(&format!("[{code}]")), "no example of `{code}` ({name}.rs)");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_reported_at_once_in_their_order() {
+    let text = "listeners: { web: { bind: nowhere, blind: 1 } }\npools: { app: { servers: [a], blance: x } }\nroutes: [ { to: ap } ]\n";
+    let shown = report(text).compact();
+    let codes: Vec<&str> = shown.lines().map(|line| &line[..line.find("]").unwrap() + 1]).collect();
+    assert_eq!(
+        codes,
+        [
+            "f:1:27: error[bad-value]",
+            "f:1:36: error[unknown-field]",
+            "f:2:10: warning[unused]",
+            "f:2:27: error[bad-value]",
+            "f:2:31: error[unknown-field]",
+            "f:3:17: error[unknown-name]"
+        ]
+    );
+}
+
+#[test]
+fn the_text_is_underlined_and_a_suggestion_made() {
+    let shown = report(&with_pool("blance: random")).render(false);
+    assert!(shown.contains("did you mean `balance`?"), "{shown}");
+    assert!(shown.contains("^^^^^^"), "{shown}");
+    assert!(shown.contains("--> f:4:28"), "{shown}");
+}
+
+#[test]
+fn json_is_a_subset_and_variables_are_replaced() {
+    let text = "{\"listeners\":{\"web\":{\"bind\":\"127.0.0.1:${PORT}\"}},\n\t\"pools\":{\"app\":{\"servers\":[\"${HOST:-b}:1\"]}},\"routes\":[{\"to\":\"app\"}]}";
+    let sources = [Source { name: "f".into(), text: text.into() }];
+    let config =
+        load(&sources, &|name| (name == "PORT").then(|| "8080".to_owned())).unwrap().config;
+    assert_eq!(config.listeners[0].bind[0].port(), 8080);
+    assert_eq!(config.pools[0].servers[0].address.to_string(), "b:1");
+}
+
+#[test]
+fn several_files_are_read_as_one_and_may_not_say_the_same_twice() {
+    let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+    let first = source(
+        "1.yaml",
+        "listeners: { web: { bind: \":80\" } }\nroutes: [ { to: a } ]\npools: { a: { servers: \"a:1\" } }",
+    );
+    let second = source(
+        "2.yaml",
+        "routes: [ { match: { path: /b }, to: b } ]\npools: { b: { servers: \"b:1\" } }",
+    );
+    let config = load(&[first.clone(), second], &|_| None).unwrap().config;
+    assert_eq!((config.routes.len(), config.pools.len()), (2, 2));
+    let clash = load(&[first, source("2.yaml", "pools: { a: { servers: \"c:1\" } }")], &|_| None)
+        .unwrap_err();
+    let shown = clash.render(false);
+    assert!(
+        shown.contains("`a` is given twice")
+            && shown.contains("1.yaml:3:10")
+            && shown.contains("2.yaml:1:10"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_effective_configuration_loads_back_to_the_same() {
+    let text = "workers: 2\nlisteners: { web: { bind: [\":80\", \"127.0.0.1:81\"], trusted_proxies: 10.0.0.0/8, limits: { connections: 7, body: 10MiB }, identity: { via: edge }, policies: [log, tidy] } }\nroutes:\n  - { match: { host: [a.example, \"*.b.example\"], path: [/x, { exact: /y }, { regex: \"^/z$\" }], not: { header: { x: present } }, query: { q: { regex: \"a$\" } }, cookie: { c: \"true\" }, client: 192.0.2.1, listener: web }, to: { split: { app: 3, other: 1 } } }\n  - { match: { path: /old }, redirect: { to: \"https://${host}/n${path.rest}${query}$$\", status: 302 }, policies: tidy }\n  - { respond: { status: 404, body: \"no: ${PORT}\\n\" } }\npools:\n  app: { servers: [\"a:1\", { address: \"[::1]:2\", weight: 5 }], balance: { consistent_hash: { key: { header: X-User }, table: ring, bounded_load: 1.25 } }, host: server }\n  other: { servers: \"b.internal:3\", balance: { p2c_ewma: { decay: 1m30s } }, host: b.internal, keep_alive: { idle_max: 0 }, retry: { attempts: 0 } }\npolicies:\n  log: { access_log: { format: text, to: /tmp/log, sample: 5% } }\n  tidy: { fields: { response: { remove: [server], set: { x-a: \"1: 2\" }, add: { x-b: yes } } } }\n";
+    let sources = [Source { name: "f".into(), text: text.into() }];
+    let environment = |name: &str| (name == "PORT").then(|| "8080".to_owned());
+    let config =
+        load(&sources, &environment).map_err(|report| report.render(false)).unwrap().config;
+    let written = effective(&config);
+    let again = [Source { name: "effective".into(), text: written.clone() }];
+    let again = load(&again, &|_| None)
+        .map_err(|report| format!("{}\n{written}", report.render(false)))
+        .unwrap()
+        .config;
+    assert_eq!(again, config, "{written}");
+}
+
+#[test]
+fn ten_thousand_routes_are_read_and_checked() {
+    let routes: String = (0..10_000)
+        .map(|n| format!("  - {{ match: {{ host: h{n}.example, path: /p{n} }}, to: app }}\n"))
+        .collect();
+    let sources = [Source { name: "f".into(), text: with_routes(&routes) }];
+    assert_eq!(load(&sources, &|_| None).unwrap().config.routes.len(), 10_000);
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (from, to) in ('a'..='h').zip('b'..='i') {
+        text.push_str(&format!("{to}: &{to} [{}]\n", vec![format!("*{from}"); 9].join(", ")));
+    }
+    assert!(report(&text).compact().contains("too large"), "{}", report(&text).compact());
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        report(&text).render(false);
+    }
+
+    #[test]
+    fn no_change_of_a_good_file_makes_it_panic(at in 0_usize..400, insert in "[\\[\\]{}:,\"'&*!|>%@`# \\n\\-a-z0-9]{0,3}", remove in 0_usize..5) {
+        let mut text = with_routes("  - { match: { host: a.b, path: [/x, { regex: \"^y\" }], not: { method: GET } }, to: { split: { app: 1 } } }\n  - { redirect: { to: \"/${path.rest}\" } }\n");
+        let start = at.min(text.len());
+        let end = (start + remove).min(text.len());
+        text.replace_range(start..end, &insert);
+        report(&text).render(false);
+    }
+}
