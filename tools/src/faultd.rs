@@ -31,7 +31,8 @@ use crate::message::{Digest, Head, Reader, pattern};
 pub struct Options {
     /// Told in `x-backend`.
     pub name: String,
-    /// Closes every kept connection after an idle time drawn between these two, in microseconds.
+    /// Closes every kept connection, once it has served a request, after an idle time drawn between
+    /// these two, in microseconds.
     pub idle_close: Option<(u64, u64)>,
     /// Keeps every byte of every connection.
     pub record: bool,
@@ -133,8 +134,9 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
     let mut reader = Reader::new(stream);
     reader.record = options.record.then(Vec::new);
     let mut chance = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    loop {
-        let Some(head) = next_head(&mut reader, &options, &mut chance).await else { break };
+    for turn in 0_u64.. {
+        let idle_close = options.idle_close.filter(|_| turn > 0);
+        let Some(head) = next_head(&mut reader, idle_close, &mut chance).await else { break };
         let target = head.word(1).to_owned();
         let path = target.split('?').next().unwrap_or_default().to_owned();
         let early = path.starts_with("/early/");
@@ -169,10 +171,10 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
 
 async fn next_head<S: AsyncRead + Unpin>(
     reader: &mut Reader<S>,
-    options: &Options,
+    idle_close: Option<(u64, u64)>,
     chance: &mut u64,
 ) -> Option<Head> {
-    let Some((least, most)) = options.idle_close else { return reader.head().await.ok() };
+    let Some((least, most)) = idle_close else { return reader.head().await.ok() };
     *chance ^= *chance << 13;
     *chance ^= *chance >> 7;
     *chance ^= *chance << 17;

@@ -24,7 +24,7 @@ const TESTS_MAY_USE: &[&str] = &["tools"];
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio", &["crates/runtime", "crates/evenkeel", "tools", "bench"]),
     ("libc", &["crates/runtime"]),
-    ("rustix", &["crates/runtime"]),
+    ("rustix", &["crates/runtime", "bench"]),
     ("signal-hook", &["crates/evenkeel"]),
     ("tracing-subscriber", &["crates/evenkeel"]),
     ("ratatui", &["crates/evenkeel"]),

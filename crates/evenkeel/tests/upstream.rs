@@ -287,3 +287,21 @@ fn the_slow_server_gets_less() {
     }
     assert!(slow.count() < 40, "the slow one got {} of 200", slow.count());
 }
+
+#[test]
+fn where_there_is_no_other_server_the_same_one_is_tried_again() {
+    // It breaks off the first request of each second connection.
+    let backend = Backend::start(|request, stream| {
+        if request.connection % 2 == 0 {
+            return Then::Close;
+        }
+        reply(stream, OK);
+        Then::Close
+    });
+    let proxy = Proxy::start(&config(&backend.address.to_string(), ""));
+    for _ in 0..5 {
+        assert_eq!(proxy.get("/").status, 200);
+    }
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(proxy.ask(post).status, 502, "a POST it may have acted on is not");
+}

@@ -113,7 +113,8 @@ fn write_json(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Ins
     text("request_id", exchange.request_id.text().as_bytes());
     text("method", head.method_text.of(bytes));
     text("host", head.host.of(bytes));
-    text("path", exchange.path());
+    let understood = !head.method_text.is_empty();
+    text("path", if understood { exchange.path() } else { b"" });
     text("query", head.target.query.map(|query| query.of(bytes)).unwrap_or_default());
     text("user_agent", head.field(bytes, Known::UserAgent).unwrap_or_default());
     text("listener", exchange.listener().map(|l| l.config.name.as_bytes()).unwrap_or_default());

@@ -276,6 +276,12 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
         let lease = pool.lease(Pick { key, tried: tried.servers(), now: exchange.started });
         let lease = match (lease, failed) {
             (Ok(lease), _) => lease,
+            // Nobody else is left. One that broke off may do better on another connection; one that
+            // cannot be reached will not.
+            (
+                Err(_),
+                Some(Failure { reason: Reason::UpstreamClosed | Reason::UpstreamReset, .. }),
+            ) => pool.lease(Pick { key, tried: &[], now: exchange.started })?,
             // What the last server did says more than that there is no other.
             (Err(_), Some(failure)) => {
                 settle(exchange, pump);

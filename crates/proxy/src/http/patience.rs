@@ -16,7 +16,6 @@ const BODY_GRACE: Duration = Duration::from_secs(10);
 
 /// The waits of one message in one direction.
 pub(crate) struct Patience {
-    began: Instant,
     last: Instant,
     seen: (u64, u64),
     body_idle: Duration,
@@ -29,9 +28,36 @@ pub(crate) struct Patience {
     sent_at: Option<Instant>,
     /// The client holds its body back until the server says 100 (RFC 9110 §10.1.1).
     awaits_continue: bool,
-    /// Time the receiver of a response kept us waiting, and since when it does.
-    blocked: Duration,
-    blocked_since: Option<Instant>,
+    client: ClientClock,
+}
+
+/// The time a client has kept us waiting. Only this counts against its minimum rate: what the server
+/// takes is not the client's fault.
+#[derive(Debug, Default)]
+struct ClientClock {
+    spent: Duration,
+    since: Option<Instant>,
+}
+
+impl ClientClock {
+    /// From `now` on the client is waited for, if it was not before.
+    fn runs(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// From `now` on it is not.
+    fn stops(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.spent += now.saturating_duration_since(since);
+        }
+    }
+
+    /// When the client, if it goes on like this, has become slower than `rate` bytes a second on
+    /// average; never if the rate is 0.
+    fn deadline(&self, bytes: u64, rate: u64) -> Option<Instant> {
+        let allowed = BODY_GRACE + slowest(bytes, rate)?;
+        Some(self.since? + allowed.saturating_sub(self.spent))
+    }
 }
 
 impl Patience {
@@ -43,7 +69,6 @@ impl Patience {
         let client: Option<&ListenerTimeouts> =
             exchange.listener().map(|listener| &listener.config.timeouts);
         Self {
-            began,
             last: began,
             seen: (0, 0),
             body_idle: client.map_or(Duration::ZERO, |c| c.body_idle),
@@ -54,8 +79,7 @@ impl Patience {
             server_idle: pool.idle,
             sent_at: None,
             awaits_continue: exchange.head.expects_continue,
-            blocked: Duration::ZERO,
-            blocked_since: None,
+            client: ClientClock::default(),
         }
     }
 
@@ -63,7 +87,6 @@ impl Patience {
     pub(crate) fn server_continues(&mut self) {
         self.awaits_continue = false;
         self.last = runtime::now();
-        self.began = self.last;
     }
 
     /// Sets the timer for what a request on its way to the server waits for.
@@ -72,12 +95,13 @@ impl Patience {
         let deadline = if sent {
             *self.sent_at.get_or_insert(self.last) + self.first_byte
         } else if self.blames_client(pump, sent) {
+            self.client.runs(self.last);
             let idle = self.last + self.body_idle;
-            match slowest(pump.body_bytes, self.body_rate_min) {
-                Some(time) => idle.min(self.began + BODY_GRACE + time),
-                None => idle,
-            }
+            self.client
+                .deadline(pump.body_bytes, self.body_rate_min)
+                .map_or(idle, |at| at.min(idle))
         } else {
+            self.client.stops(self.last);
             self.last + if self.awaits_continue { self.first_byte } else { self.server_idle }
         };
         exchange.connection.state.allow_until(deadline);
@@ -88,19 +112,13 @@ impl Patience {
         self.note_progress(pump);
         let deadline = match pump.waiting {
             Waiting::Source => {
-                self.unblock();
+                self.client.stops(self.last);
                 self.last + self.server_idle
             }
             Waiting::Sink => {
-                // Only the time in which the client had something to take counts against it.
-                let since = *self.blocked_since.get_or_insert(self.last);
+                self.client.runs(self.last);
                 let idle = self.last + self.send_idle;
-                match slowest(pump.sent, self.send_rate_min) {
-                    Some(time) => {
-                        idle.min(since + (BODY_GRACE + time).saturating_sub(self.blocked))
-                    }
-                    None => idle,
-                }
+                self.client.deadline(pump.sent, self.send_rate_min).map_or(idle, |at| at.min(idle))
             }
         };
         exchange.connection.state.allow_until(deadline);
@@ -109,12 +127,6 @@ impl Patience {
     /// Whether it is the client's body that is waited for.
     pub(crate) fn blames_client(&self, pump: &Pump, sent: bool) -> bool {
         !sent && pump.waiting == Waiting::Source && !self.awaits_continue
-    }
-
-    fn unblock(&mut self) {
-        if let Some(since) = self.blocked_since.take() {
-            self.blocked += self.last.saturating_duration_since(since);
-        }
     }
 
     /// Progress moves the waits on; the clock is read only then.
@@ -131,5 +143,28 @@ impl Patience {
             self.awaits_continue = false; // it did not wait
         }
         self.seen = seen;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // some moment; only differences matter
+    fn only_the_time_a_client_is_waited_for_counts_against_it() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut clock = ClientClock::default();
+        assert_eq!(clock.deadline(0, 1024), None, "nobody waits for it");
+        clock.runs(start);
+        assert_eq!(clock.deadline(0, 1024), Some(start + BODY_GRACE));
+        assert_eq!(clock.deadline(4096, 1024), Some(start + BODY_GRACE + 4 * second));
+        assert_eq!(clock.deadline(4096, 0), None, "no rate is asked for");
+        clock.stops(start + 3 * second);
+        // An hour in which the server took nothing is forgotten.
+        let later = start + 3600 * second;
+        clock.runs(later);
+        clock.runs(later + second);
+        assert_eq!(clock.deadline(0, 1024), Some(later + BODY_GRACE - 3 * second));
     }
 }
