@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, sendmsg};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -293,6 +294,7 @@ impl TcpListener {
         }
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(true)?;
+        socket.set_tcp_nodelay(true)?; // inherited by what it accepts
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
@@ -308,18 +310,20 @@ impl TcpListener {
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         loop {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
-            match self.io.get_ref().accept_raw() {
-                Ok((socket, address)) => {
-                    socket.set_nonblocking(true)?;
-                    socket.set_cloexec(true)?;
-                    socket.set_tcp_nodelay(true)?;
-                    let peer = address.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-                    let stream: std::net::TcpStream = socket.into();
-                    let local = stream.local_addr()?;
+            // One system call: the flags are given, TCP_NODELAY is the listening socket's.
+            match acceptfrom_with(self.io.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                Ok((socket, peer)) => {
+                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                    let peer = peer.ok_or(io::ErrorKind::InvalidInput)?;
+                    let stream = std::net::TcpStream::from(socket);
+                    let local = match self.local.ip().is_unspecified() {
+                        true => stream.local_addr()?,
+                        false => self.local,
+                    };
                     return Poll::Ready(Ok((TcpStream::from_std(stream, peer, local)?, peer)));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error)),
+                Err(Errno::AGAIN) => guard.clear_ready(),
+                Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }
