@@ -72,3 +72,21 @@ fn failures_are_logged_whatever_the_sample() {
     assert_eq!(proxy.output().len(), 1);
     assert!(proxy.output()[0].contains("bad_path_escape"));
 }
+
+#[test]
+fn the_process_log_says_which_server_failed_and_how_once_in_a_while() {
+    let backend = Backend::start(|_, _| support::Then::Close);
+    let proxy = Proxy::start(&format!("workers: 1\n{}", simple(&[&backend])));
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").status, 502);
+    }
+    support::wait_for("the line", || proxy.log().iter().any(|line| line.contains("server failed")));
+    let lines: Vec<String> =
+        proxy.log().into_iter().filter(|line| line.contains("server failed")).collect();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    for word in
+        ["WARN", "pool=app", &format!("server={}", backend.address), "reason=upstream_closed"]
+    {
+        assert!(lines[0].contains(word), "{word}: {}", lines[0]);
+    }
+}

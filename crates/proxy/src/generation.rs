@@ -2,10 +2,10 @@
 //! the connections they keep. An exchange holds the generation it began with, so ids stay good
 //! when a new snapshot is adopted meanwhile.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Lease, Outcome, Pick, Pool, ServerId, ServerSpec, Servers, Unavailable};
 use evenkeel_config::model::PoolId;
@@ -36,6 +36,24 @@ pub struct PoolState {
 pub(crate) struct KnownServer {
     pub(crate) target: Target,
     pub(crate) counters: Arc<ServerCounters>,
+    /// When its last failure was written to the process log, and how many were not since.
+    told: Cell<Option<Instant>>,
+    untold: Cell<u64>,
+}
+
+/// A server that fails is told of once in this time; a broken one fails thousands of times a second.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+impl KnownServer {
+    /// Whether this failure is to be told of, and how many were not since the last.
+    pub(crate) fn tells(&self, now: Instant) -> Option<u64> {
+        if self.told.get().is_some_and(|told| now.saturating_duration_since(told) < TELL_AGAIN) {
+            self.untold.set(self.untold.get() + 1);
+            return None;
+        }
+        self.told.set(Some(now));
+        Some(self.untold.take())
+    }
 }
 
 impl Generation {
@@ -111,7 +129,12 @@ impl PoolState {
             let Some((target, shared)) = pair else { continue };
             let counters = shared.counters.get(worker).cloned().unwrap_or_default();
             let slot = id.slot as usize;
-            let entry = Rc::new(KnownServer { target: target.clone(), counters });
+            let entry = Rc::new(KnownServer {
+                target: target.clone(),
+                counters,
+                told: Cell::new(None),
+                untold: Cell::new(0),
+            });
             while known.len() <= slot {
                 known.push(entry.clone());
             }

@@ -338,7 +338,15 @@ async fn pass_on(
         429 | 500.. => Outcome::Failure { latency },
         _ => Outcome::Success { latency },
     };
-    let (next, outcome) = match relay::relay(exchange, &lease, answer, pump).await {
+    let end = relay::relay(exchange, &lease, answer, pump).await;
+    let now = runtime::now();
+    if let relay::End::ServerFailed(reason, _) | relay::End::Unsent(reason) = &end
+        && let Some(known) = lease.known()
+    {
+        known.counters.failures.add(1);
+        tell(exchange, &known, *reason, now);
+    }
+    let (next, outcome) = match end {
         relay::End::Complete(next) => (Ok(next), outcome),
         relay::End::ServerFailed(reason, next) => {
             exchange.failure = Some(reason);
@@ -350,7 +358,7 @@ async fn pass_on(
             (Ok(Next::Abort), outcome)
         }
     };
-    lease.finish(outcome, runtime::now());
+    lease.finish(outcome, now);
     next
 }
 
@@ -367,12 +375,7 @@ fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, begun: Instan
     let now = runtime::now();
     if let Some(known) = lease.known() {
         known.counters.failures.add(1);
-        tracing::debug!(
-            server = &*known.target.key,
-            reason = failure.reason.word(),
-            request_id = exchange.request_id.text(),
-            "try failed"
-        );
+        tell(exchange, &known, failure.reason, now);
     }
     lease.finish(Outcome::Failure { latency: now.saturating_duration_since(begun) }, now);
 }
@@ -394,6 +397,21 @@ impl Tried {
 
     fn servers(&self) -> &[ServerId] {
         self.servers.get(..self.count).unwrap_or_default()
+    }
+}
+
+/// Says in the process log which server did what, once in a while.
+fn tell(exchange: &Exchange<'_>, known: &KnownServer, reason: Reason, now: Instant) {
+    let pool = exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id));
+    if let Some(untold) = known.tells(now) {
+        tracing::warn!(
+            pool = %pool.map_or("", |pool| pool.config.name.as_str()),
+            server = %known.target.key,
+            reason = %reason.word(),
+            request_id = %exchange.request_id.text(),
+            untold,
+            "server failed"
+        );
     }
 }
 

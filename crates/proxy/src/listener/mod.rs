@@ -2,9 +2,11 @@
 //! less busy worker. Owns what happens before the first byte is read.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use evenkeel_config::model::ListenerId;
@@ -23,6 +25,9 @@ pub const IMBALANCE_MAX: u32 = 8;
 /// How long accepting rests when there is no room or no descriptor left: the kernel's queue holds
 /// new clients meanwhile, and nobody spins.
 const REST: Duration = Duration::from_millis(25);
+
+/// A lack of descriptors is told of once in this time.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// A bound socket.
 pub(crate) struct Listening {
@@ -73,29 +78,43 @@ pub(crate) fn spawn(worker: Rc<Worker>, id: ListenerId, listening: Listening) ->
     Accepting { stopped }
 }
 
+enum Accepted {
+    /// No room for another connection.
+    Full,
+    /// The loop is to stop.
+    Woken,
+    Done(io::Result<(TcpStream, SocketAddr)>),
+}
+
 async fn accept_loop(worker: Rc<Worker>, id: ListenerId, socket: TcpListener, stop: Rc<Stop>) {
+    let mut told = None;
     loop {
-        if is_full(&worker, id) && !stop.asked.get() {
-            runtime::sleep(REST).await;
-            continue;
-        }
-        let accepted = std::future::poll_fn(|cx| {
-            // The queue first: what is in it was promised a connection by the kernel.
-            if let std::task::Poll::Ready(accepted) = socket.poll_accept(cx) {
-                return std::task::Poll::Ready(Some(accepted));
+        let accepted = poll_fn(|cx| {
+            // Asked at each wake-up: another worker may have filled the listener meanwhile.
+            if !stop.asked.get() && is_full(&worker, id) {
+                return Poll::Ready(Accepted::Full);
             }
-            stop.wake.poll_expired(cx).map(|()| None)
+            // The queue first: what is in it was promised a connection by the kernel.
+            if let Poll::Ready(accepted) = socket.poll_accept(cx) {
+                return Poll::Ready(Accepted::Done(accepted));
+            }
+            stop.wake.poll_expired(cx).map(|()| Accepted::Woken)
         });
         match accepted.await {
-            None if stop.asked.get() => return,
-            None => {}
-            Some(Ok((stream, peer))) => admit(&worker, id, stream, peer),
-            Some(Err(error)) if runtime::is_out_of_descriptors(&error) => {
-                tracing::warn!(listener = id.0, %error, "cannot accept: out of descriptors");
+            Accepted::Full => runtime::sleep(REST).await,
+            Accepted::Woken if stop.asked.get() => return,
+            Accepted::Woken => {}
+            Accepted::Done(Ok((stream, peer))) => admit(&worker, id, stream, peer),
+            Accepted::Done(Err(error)) if runtime::is_out_of_descriptors(&error) => {
+                let now = runtime::now();
+                if told.is_none_or(|told| now.saturating_duration_since(told) > TELL_AGAIN) {
+                    told = Some(now);
+                    tracing::warn!(listener = id.0, %error, "cannot accept: out of descriptors");
+                }
                 worker.sweep_idle(true);
                 runtime::sleep(REST).await;
             }
-            Some(Err(error)) => {
+            Accepted::Done(Err(error)) => {
                 tracing::debug!(listener = id.0, %error, "accept failed");
                 runtime::yield_now().await;
             }
