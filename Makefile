@@ -32,6 +32,7 @@ test-packages: # Debian packages that the tests need and that are missing
 	@missing=; for command in $(TEST_COMMANDS); do \
 	  PATH="$$PATH:/usr/sbin:/sbin" command -v $$command >/dev/null || missing="$$missing $$command"; \
 	done; \
+	[ -x /bin/kill ] || missing="$$missing procps"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "installing$$missing"; \
