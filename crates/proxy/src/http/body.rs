@@ -146,6 +146,16 @@ impl Pump {
         matches!(self.source, Source::Done)
     }
 
+    /// Whether all of the message is at hand when `received` bytes of its body are; only before it
+    /// is begun.
+    pub(crate) fn fits(&self, received: usize) -> bool {
+        match &self.source {
+            Source::Done => true,
+            Source::Exact(left) => *left <= received as u64,
+            Source::Chunked(_) | Source::UntilClose => false,
+        }
+    }
+
     /// Nothing of the message has been written.
     pub(crate) fn is_unsent(&self) -> bool {
         self.sent == 0

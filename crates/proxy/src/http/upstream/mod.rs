@@ -84,7 +84,7 @@ pub(crate) async fn send(
     exchange.server = Some(known.clone());
     let mut fresh = false;
     loop {
-        let kept = if fresh { None } else { take_kept(exchange, lease) };
+        let kept = if fresh { None } else { take_kept(exchange, lease, pump) };
         let reused = kept.is_some();
         exchange.reused = reused;
         let connection = match kept {
@@ -151,14 +151,15 @@ fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
     exchange.connection.worker.heads.give_response(response);
 }
 
-/// A request that could not be repeated is only sent on a connection that was in use within this
+/// A request that could not be sent again is only sent on a connection that was in use within this
 /// time: no server closes that soon, so the two do not meet on the way.
 const RECENT: Duration = Duration::from_secs(1);
 
-fn take_kept(exchange: &Exchange<'_>, lease: &Leased) -> Option<UpstreamConnection> {
+fn take_kept(exchange: &Exchange<'_>, lease: &Leased, pump: &Pump) -> Option<UpstreamConnection> {
     let mut idle = lease.pool().idle.borrow_mut();
     let now = runtime::now();
-    if exchange.head.method.is_idempotent() {
+    // A body that is still arriving cannot be sent again either, once it has passed through.
+    if exchange.head.method.is_idempotent() && pump.fits(exchange.buffer.filled().len()) {
         return idle.take(lease.server, |kept| kept.is_usable(now));
     }
     let newest = idle.newest(lease.server)?;
