@@ -73,9 +73,12 @@ const ATTACKS: &[Attack] = &[
     Attack { name: "A11", bytes: "POST /admin HTTP/1.1\r\nHost: w\r\nContent-Length: 37\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: w\r\n\r\nxx\n", statuses: &[403], reaches: false },
 ];
 
+/// What [`reads_nothing`] asks for: an answer that fits into no window.
+pub(crate) const BIG: &str = "BIG";
+
 /// Whether an attack of this name may be seen by a server.
 pub(crate) fn may_reach(name: &str) -> bool {
-    ATTACKS.iter().any(|attack| attack.reaches && attack.name == name)
+    name == BIG || ATTACKS.iter().any(|attack| attack.reaches && attack.name == name)
 }
 
 /// One attacker's day.
@@ -170,9 +173,14 @@ async fn drip(oracle: &Oracle, peer: &mut Peer, first: &[u8], what: &str, allowe
 /// Asks for much and takes none of it.
 async fn reads_nothing(oracle: &Oracle, peer: &mut Peer) {
     let begun = runtime::now();
-    let ask = "GET /a/A22 HTTP/1.1\r\nHost: w\r\n\r\n".repeat(2000);
+    let ask = format!("GET /a/{BIG} HTTP/1.1\r\nHost: w\r\n\r\n").repeat(9);
     let allowed = Duration::from_secs(100);
-    if let Err(Ending::TooLate) = peer.write(ask.as_bytes(), begun + allowed).await {
-        oracle.object("a client that reads nothing was borne for ever");
+    let _ = peer.write(ask.as_bytes(), begun + allowed).await;
+    // Once it is shown out, what it writes meets nobody.
+    while peer.write(b"x", begun + allowed).await.is_ok() {
+        runtime::sleep(Duration::from_millis(900)).await;
+        if runtime::now() > begun + allowed {
+            return oracle.object("a client that reads nothing was borne for ever");
+        }
     }
 }

@@ -210,8 +210,8 @@ impl Client {
             }
             return;
         }
-        if head.field("x-id") == Some("0") && self.oracle.request(id).is_some_and(|r| r.poisoned) {
-            // The server spoke before it was asked, so late that nobody could know.
+        if head.field("x-id") == Some("0") {
+            self.oracle.suspect(id);
             return self.oracle.concluded(Conclusion::Broken);
         }
         if head.number("x-id") != Some(id) {

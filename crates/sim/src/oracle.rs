@@ -2,7 +2,7 @@
 //! the data plane, checked while a world runs and at its end.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -19,6 +19,8 @@ struct Book {
     answered: u64,
     failed: u64,
     broken: u64,
+    suspects: BTreeSet<u64>,
+    excused: BTreeSet<u64>,
     /// Servers that left the configuration, and when at the latest all workers knew.
     removed: BTreeMap<usize, Instant>,
 }
@@ -35,13 +37,11 @@ pub(crate) struct Request {
     executions: u32,
     /// A server failed at it on purpose.
     pub(crate) spoilt: bool,
-    /// It crossed an answer that its server gave to nobody.
-    pub(crate) poisoned: bool,
 }
 
 impl Request {
     pub(crate) fn new(method: &'static str, content: u64, wants: u64) -> Self {
-        Self { method, content, wants, begun: None, executions: 0, spoilt: false, poisoned: false }
+        Self { method, content, wants, begun: None, executions: 0, spoilt: false }
     }
 }
 
@@ -105,11 +105,27 @@ impl Oracle {
         }
     }
 
-    /// It met an answer that was already under way.
-    pub(crate) fn poison(&self, id: u64) {
-        if let Some(request) = self.0.borrow_mut().requests.get_mut(&id) {
-            request.spoilt = true;
-            request.poisoned = true;
+    /// It crossed an answer that was already under way, which nobody could know.
+    pub(crate) fn crossed(&self, id: u64) {
+        self.spoil(id);
+        let mut book = self.0.borrow_mut();
+        book.suspects.remove(&id);
+        book.excused.insert(id);
+    }
+
+    /// It got an answer that was meant for nobody: right only if the two crossed.
+    pub(crate) fn suspect(&self, id: u64) {
+        let mut book = self.0.borrow_mut();
+        if !book.excused.contains(&id) {
+            book.suspects.insert(id);
+        }
+    }
+
+    /// In the end every suspicion must have been removed.
+    pub(crate) fn judge_suspects(&self) {
+        let suspects = self.0.borrow().suspects.clone();
+        for id in suspects {
+            self.object(format!("{id} got an answer that was meant for nobody"));
         }
     }
 

@@ -116,7 +116,7 @@ impl Conversation {
         let Ok(head) = self.peer.head(true, until).await else { return };
         let id = target(&head.target).map(|(id, _)| id);
         if let Some(id) = id {
-            self.oracle.poison(id);
+            self.oracle.crossed(id);
         }
         if runtime::now() > crossed_until {
             let what = format!("server {}: {id:?} was sent behind an unread answer", self.index);
@@ -150,9 +150,11 @@ impl Conversation {
         if early {
             // A whole answer before the request is complete is a server's right.
             self.oracle.executes(id, &head.method, self.index);
-            self.respond(id, wants, head, false).await?;
-            self.read_content(framing, None).await?;
-            return Ok(After::GoOn);
+            let after = self.respond(id, wants, head, Some(9)).await?;
+            if after == After::GoOn {
+                self.read_content(framing, None).await?;
+            }
+            return Ok(after);
         }
         let expected = known.map(|request| content(id, request.content));
         self.read_content(framing, expected).await?;
@@ -164,8 +166,7 @@ impl Conversation {
         for _ in 0..self.chance.within(0..12).saturating_sub(9) {
             self.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x.css>\r\n\r\n").await?;
         }
-        let close = self.chance.percent(6);
-        self.respond(id, wants, head, close).await
+        self.respond(id, wants, head, None).await
     }
 
     /// What no request may have when it arrives here, whoever sent it.
@@ -232,19 +233,21 @@ impl Conversation {
         self.peer.write(bytes, runtime::now() + PATIENCE).await
     }
 
-    /// The answer to `id`, framed in one of the legal ways.
+    /// The answer to `id`, framed in one of the legal ways; in one of the first `styles` of them.
     async fn respond(
         &mut self,
         id: u64,
         wants: u64,
         request: &Head,
-        close: bool,
+        styles: Option<u64>,
     ) -> Result<After, Ending> {
         let body = content(id, wants);
+        // Who closes with unread content resets: an early answer must not need the end.
+        let close = styles.is_none() && self.chance.percent(6);
         let begin = format!("HTTP/1.1 200 OK\r\nX-Server: {}\r\nX-Id: {id}\r\n", self.index);
         let connection = if close { "Connection: close\r\n" } else { "" };
         let has_body = request.method != "HEAD";
-        let style = self.chance.within(0..10);
+        let style = self.chance.within(0..styles.unwrap_or(10));
         let (fields, body, after) = match style {
             0..=5 => (format!("Content-Length: {wants}\r\n{connection}"), body, !close),
             6..=8 => {
@@ -280,8 +283,9 @@ impl Conversation {
             self.oracle.object(format!("attack {name} reached server {}", self.index));
         }
         if head.method != "HEAD" {
-            let answer =
-                format!("HTTP/1.1 200 OK\r\nX-Server: {}\r\nX-Id: 0\r\nContent-Length: 1\r\n\r\na", self.index);
+            let body = "a".repeat(if name == attacker::BIG { 400_000 } else { 1 });
+            let fields = format!("X-Server: {}\r\nX-Id: 0\r\nContent-Length: {}", self.index, body.len());
+            let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
             self.write(answer.as_bytes()).await?;
         }
         Ok(if head.method == "HEAD" { After::Close } else { After::GoOn })

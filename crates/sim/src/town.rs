@@ -103,6 +103,10 @@ pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
     while people.get() > 0 {
         runtime::sleep(Duration::from_millis(20)).await;
     }
+    runtime::sleep(Duration::from_secs(1)).await; // what crossed on the way has arrived
+    if sound {
+        oracle.judge_suspects();
+    }
     settle(&proxy, &oracle);
 }
 
