@@ -50,13 +50,17 @@ impl Client {
                 Some(peer) => Some(peer),
                 None => Peer::connect(front(), PATIENCE).await,
             };
-            let Some(peer) = peer else {
+            let Some(mut peer) = peer else {
                 if self.kind.promises_answers() {
                     self.oracle.object("a client could not connect");
                 }
                 self.ids.next();
                 continue;
             };
+            if self.chance.percent(6) {
+                self.tunnel(&mut peer).await;
+                continue;
+            }
             if let End::Kept(peer) = self.converse(peer).await {
                 kept = Some(peer);
             }
@@ -97,7 +101,12 @@ impl Client {
         }
     }
 
-    async fn send(&mut self, peer: &mut Peer, bytes: &[u8], ends_early: bool) -> Result<(), Ending> {
+    async fn send(
+        &mut self,
+        peer: &mut Peer,
+        bytes: &[u8],
+        ends_early: bool,
+    ) -> Result<(), Ending> {
         let until = runtime::now() + PATIENCE;
         let mut left = bytes;
         if ends_early {
@@ -106,7 +115,11 @@ impl Client {
         }
         while !left.is_empty() {
             let whole = left.len();
-            let take = if self.chance.percent(60) { whole } else { 1 + self.chance.within(0..whole as u64) as usize };
+            let take = if self.chance.percent(60) {
+                whole
+            } else {
+                1 + self.chance.within(0..whole as u64) as usize
+            };
             let (piece, rest) = left.split_at(take.min(whole));
             peer.write(piece, until).await?;
             left = rest;
@@ -123,8 +136,60 @@ impl Client {
         Ok(())
     }
 
+    /// Switches to another protocol, in which the server repeats what it is told until it is told
+    /// no more; each side ends for itself.
+    async fn tunnel(&mut self, peer: &mut Peer) {
+        let Some(id) = self.ids.next() else { return };
+        let length = self.chance.within(0..30_000);
+        self.oracle.asks(id, Request::new("GET", 0, length));
+        peer.listens = true;
+        let until = runtime::now() + PATIENCE;
+        let ask = format!(
+            "GET /t/{id}?n={length} HTTP/1.1\r\nHost: world\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+        );
+        let said = content(id, length);
+        let mut heard = Vec::new();
+        let mut open = false;
+        let ending = async {
+            self.send(peer, ask.as_bytes(), false).await?;
+            let head = peer.head(false, until).await?;
+            if head.status != 101 {
+                return Err(Ending::Malformed("no tunnel"));
+            }
+            open = true;
+            self.send(peer, &said, false).await?;
+            peer.end();
+            loop {
+                heard.append(&mut peer.buffer);
+                peer.fill(until).await?;
+            }
+        };
+        let ending: Result<(), Ending> = ending.await;
+        if open {
+            heard.append(&mut peer.buffer);
+        }
+        let whole = ending == Err(Ending::Closed) && heard == said;
+        self.oracle.concluded(if whole { Conclusion::Answered } else { Conclusion::Broken });
+        if ending == Err(Ending::TooLate) {
+            self.oracle.object(format!("the tunnel {id} waits for ever"));
+        }
+        if !said.starts_with(&heard) {
+            self.oracle.object(format!("the tunnel {id} told something else"));
+        }
+        let must = self.must_be_answered(&Sent { id, method: "GET", wants: length });
+        if must && !whole {
+            let heard = heard.len();
+            self.oracle
+                .object(format!("the tunnel {id} ended with {ending:?} after {heard} of {length}"));
+        }
+    }
+
     fn compose_for(&mut self, id: u64, plain: bool) -> (Request, Vec<u8>) {
-        let methods: &[&str] = if plain { &["GET"] } else { &["GET", "GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD"] };
+        let methods: &[&str] = if plain {
+            &["GET"]
+        } else {
+            &["GET", "GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD"]
+        };
         let method = *self.chance.one_of(methods);
         let wants = match self.chance.within(0..10) {
             0 => 0,
@@ -138,7 +203,10 @@ impl Client {
             _ => 0,
         };
         let body = content(id, length);
-        let mut out = format!("{method} /r/{id}?n={wants} HTTP/1.1\r\nHost: world\r\nX-Forwarded-For: 6.6.6.6\r\n").into_bytes();
+        let mut out = format!(
+            "{method} /r/{id}?n={wants} HTTP/1.1\r\nHost: world\r\nX-Forwarded-For: 6.6.6.6\r\n"
+        )
+        .into_bytes();
         if self.chance.percent(10) {
             out.extend(b"X-Secret: hop\r\nConnection: x-secret\r\nKeep-Alive: 5\r\n");
         }

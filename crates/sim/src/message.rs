@@ -119,6 +119,10 @@ impl Peer {
         connected.await.map(Self::new)
     }
 
+    pub(crate) fn end(&self) {
+        let _ = self.stream.shutdown_write();
+    }
+
     pub(crate) fn abort(&self) {
         self.stream.abort();
     }

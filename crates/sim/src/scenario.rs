@@ -89,7 +89,8 @@ impl Scenario {
         let kind = kind.unwrap_or(drawn);
         let plan = plan(seed, kind, &mut chance);
         let count = chance.within(1..5);
-        let mut servers: Vec<Nature> = (0..count).map(|n| Nature::draw(n, kind, &mut chance)).collect();
+        let mut servers: Vec<Nature> =
+            (0..count).map(|n| Nature::draw(n, kind, &mut chance)).collect();
         for server in &mut servers {
             let slack = Duration::from_millis(5) + plan.stall_max * 2;
             server.round_trip = plan.latency.end * 2 + slack;
@@ -103,7 +104,11 @@ impl Scenario {
             clients: chance.within(2..9),
             requests: chance.within(3..14),
             attackers: if hostile { chance.within(2..7) } else { 0 },
-            changes: if matches!(kind, Kind::Change | Kind::Storm) { chance.within(1..6) } else { 0 },
+            changes: if matches!(kind, Kind::Change | Kind::Storm) {
+                chance.within(1..6)
+            } else {
+                0
+            },
             clients_abort: !kind.promises_answers(),
             balance: chance.one_of::<&'static str>(BALANCES),
             attempts: chance.within(1..4),

@@ -101,6 +101,8 @@ impl Conversation {
             };
             match self.answer(&head).await {
                 Ok(After::GoOn) => {}
+                // An end in the middle must not look like the end.
+                Err(Ending::TooLate) => return self.peer.abort(),
                 Ok(After::Close) | Err(_) => return,
                 Ok(After::Reset) => return self.peer.abort(),
                 Ok(After::Poisoned) => return self.poisoned().await,
@@ -133,6 +135,12 @@ impl Conversation {
         let framing = head.request_framing().inspect_err(|_| self.object("framing"))?;
         if let Some(name) = head.target.strip_prefix("/a/") {
             return self.answer_attacker(name.to_owned(), head, framing).await;
+        }
+        if let Some((id, _)) = target(&head.target.replacen("/t/", "/r/", 1))
+            && head.target.starts_with("/t/")
+        {
+            self.oracle.executes(id, &head.method, self.index);
+            return self.echo().await;
         }
         let Some((id, wants)) = target(&head.target) else {
             self.oracle.object(format!("server {} was asked for {}", self.index, head.target));
@@ -271,6 +279,23 @@ impl Conversation {
         Ok(if after { After::GoOn } else { After::Close })
     }
 
+    /// A tunnel's far end: says what it hears, until it hears no more.
+    async fn echo(&mut self) -> Result<After, Ending> {
+        self.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
+        )
+        .await?;
+        loop {
+            let heard = std::mem::take(&mut self.peer.buffer);
+            self.write(&heard).await?;
+            match self.peer.fill(runtime::now() + PATIENCE).await {
+                Ok(()) => {}
+                Err(Ending::Closed) => return Ok(After::Close),
+                Err(ending) => return Err(ending),
+            }
+        }
+    }
+
     async fn answer_attacker(
         &mut self,
         name: String,
@@ -284,7 +309,8 @@ impl Conversation {
         }
         if head.method != "HEAD" {
             let body = "a".repeat(if name == attacker::BIG { 400_000 } else { 1 });
-            let fields = format!("X-Server: {}\r\nX-Id: 0\r\nContent-Length: {}", self.index, body.len());
+            let fields =
+                format!("X-Server: {}\r\nX-Id: 0\r\nContent-Length: {}", self.index, body.len());
             let answer = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
             self.write(answer.as_bytes()).await?;
         }
@@ -299,8 +325,9 @@ impl Conversation {
         head: &Head,
         framing: Framing,
     ) -> Result<After, Ending> {
-        let style = self.chance.within(0..14);
-        if style != 0 && style != 12 {
+        // To take a request and say nothing is what a server does that dies.
+        let style = self.chance.within(0..17) % 15;
+        if !matches!(style, 0 | 12) {
             self.read_content(framing, None).await?;
         }
         self.oracle.executes(id, &head.method, self.index);
@@ -311,7 +338,7 @@ impl Conversation {
         let first = &text[..half];
         let exact = format!("{ok}Content-Length: {}\r\n\r\n", body.len());
         let (bytes, after) = match style {
-            0 => (String::new(), After::Reset),
+            0 | 14 => (String::new(), After::Reset),
             1 => (format!("{exact}{first}"), After::Close),
             2 => (format!("{exact}{first}"), After::Reset),
             3 => {
@@ -319,19 +346,32 @@ impl Conversation {
                 (format!("{ok}Transfer-Encoding: chunked\r\n\r\n{chunk}"), After::Close)
             }
             4 => (format!("{exact}{text}{POISON}"), After::Poisoned),
-            5 => (format!("{ok}Content-Length: 1\r\nContent-Length: {wants}\r\n\r\n{text}"), After::GoOn),
+            5 => (
+                format!("{ok}Content-Length: 1\r\nContent-Length: {wants}\r\n\r\n{text}"),
+                After::GoOn,
+            ),
             6 => {
                 let fields = "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n";
                 (format!("{ok}{fields}"), After::GoOn)
             }
             7 => ("nonsense\r\n\r\n".to_owned(), After::GoOn),
             8 => ("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40), After::GoOn),
-            9 => ("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nboo".to_owned(), After::GoOn),
+            9 => (
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nboo"
+                    .to_owned(),
+                After::GoOn,
+            ),
             10 => (format!("{ok}Transfer-Encoding: chunked\r\n\r\nzz\r\n{first}\r\n"), After::GoOn),
-            11 => (format!("HTTP/1.1 204 No Content\r\nX-Server: {}\r\nX-Id: {id}\r\n\r\n{POISON}", self.index), After::Poisoned),
+            11 => (
+                format!(
+                    "HTTP/1.1 204 No Content\r\nX-Server: {}\r\nX-Id: {id}\r\n\r\n{POISON}",
+                    self.index
+                ),
+                After::Poisoned,
+            ),
             12 => {
                 // Says nothing and takes nothing more.
-                runtime::sleep(Duration::from_secs(40)).await;
+                runtime::sleep(Duration::from_secs(*self.chance.one_of(&[2, 40, 900]))).await;
                 (String::new(), After::Close)
             }
             _ => (format!("{ok}Content-Length: 99999999999999999999\r\n\r\n"), After::GoOn),

@@ -119,7 +119,11 @@ fn go(people: &Rc<Cell<usize>>, day: impl Future<Output = ()> + 'static) {
     });
 }
 
-fn publish(scenario: &Scenario, ledger: &mut Ledger, servers: &[usize]) -> Result<Publication, String> {
+fn publish(
+    scenario: &Scenario,
+    ledger: &mut Ledger,
+    servers: &[usize],
+) -> Result<Publication, String> {
     let text = scenario.config(servers);
     let source = Source { name: "world.yaml".into(), text };
     let loaded = evenkeel_config::load(&[source], &|_| None)
@@ -187,11 +191,8 @@ async fn change(scenario: &mut Scenario, proxy: &Rc<Proxy>, oracle: &Oracle) {
 async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
     let now = runtime::now();
     let until = now + Duration::from_secs(20);
-    let drain = Drain {
-        requests_until: until,
-        tunnels_until: until,
-        idle_grace: Duration::from_secs(1),
-    };
+    let drain =
+        Drain { requests_until: until, tunnels_until: until, idle_grace: Duration::from_secs(1) };
     for inbox in &proxy.inboxes {
         let _ = inbox.try_send(Command::Drain(drain));
     }
@@ -212,7 +213,8 @@ fn settle(proxy: &Proxy, oracle: &Oracle) {
     }
     for server in proxy.published.borrow().iter().flat_map(|p| p.servers.iter().flatten()) {
         if server.load.in_flight() != 0 {
-            oracle.object(format!("{} requests are left in a load", server.load.in_flight() as i32));
+            oracle
+                .object(format!("{} requests are left in a load", server.load.in_flight() as i32));
         }
     }
     let sum = |of: fn(&WorkerCounters) -> u64| proxy.counters.iter().map(|c| of(c)).sum::<u64>();

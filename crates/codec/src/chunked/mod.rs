@@ -7,6 +7,7 @@ mod extension;
 mod tests;
 mod trailers;
 
+use crate::plant::{self, Bug};
 use extension::Extension;
 use trailers::Trailers;
 
@@ -166,10 +167,14 @@ impl ChunkedDecoder {
                 add_digit(size, digits, byte)
             }
             (State::Size { digits: 0, .. }, _) => Err(ChunkError::BadSize),
+            (State::Size { size, .. }, b'\n') if plant::is(Bug::BareLfAfterChunkSize) => {
+                self.step(State::SizeEnd { size }, byte)
+            }
             (State::Size { size, .. }, b'\r') => Ok(State::SizeEnd { size }),
             (State::Size { size, .. }, b';' | b' ' | b'\t') => {
                 self.extend(size, Extension::BeforeFirst, byte)
             }
+            (State::Size { .. }, _) if plant::is(Bug::JunkInChunkSize) => Ok(state),
             (State::Size { .. }, _) => Err(ChunkError::BadSize),
             (State::Extension { size, part }, b'\r') if part.may_end() => {
                 Ok(State::SizeEnd { size })
@@ -179,6 +184,9 @@ impl ChunkedDecoder {
             (State::SizeEnd { size }, b'\n') => Ok(State::Data { left: size }),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(BEGIN),
+            (State::SizeEnd { .. }, _) if plant::is(Bug::ControlInExtension) => Ok(state),
+            (State::DataCr, _) if plant::is(Bug::ChunkEndUnchecked) => Ok(State::DataLf),
+            (State::DataLf, _) if plant::is(Bug::ChunkEndUnchecked) => Ok(BEGIN),
             (State::SizeEnd { .. } | State::DataCr | State::DataLf, _) => Err(ChunkError::BadEnd),
             (State::Trailer, _) => match self.trailers.take(byte, &self.limits)? {
                 true => Ok(State::Done),
@@ -200,6 +208,10 @@ impl ChunkedDecoder {
 
 fn add_digit(size: u64, digits: u8, byte: u8) -> Result<State, ChunkError> {
     let digit = char::from(byte).to_digit(16).ok_or(ChunkError::BadSize)?;
+    if plant::is(Bug::ChunkSizeWraps) {
+        let size = size.wrapping_mul(16).wrapping_add(u64::from(digit));
+        return Ok(State::Size { size, digits: 1 });
+    }
     let size = size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
     match size {
         Some(size) if size <= SIZE_MAX && digits < DIGITS_MAX => {

@@ -4,6 +4,7 @@
 use super::{ChunkError, TrailerLimits};
 use crate::fields::parse_line;
 use crate::known::Known;
+use crate::plant::{self, Bug};
 use crate::syntax::is_field_value;
 
 /// Trailers being received.
@@ -97,7 +98,8 @@ fn may_pass(name: &[u8], known: Known) -> bool {
     let begins = |start: &&[u8]| {
         name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
     };
-    matches!(known, Known::Other | Known::Date)
-        && !REFUSED.iter().any(|refused| refused.eq_ignore_ascii_case(name))
-        && !REFUSED_STARTS.iter().any(begins)
+    plant::is(Bug::TrailersPass)
+        || matches!(known, Known::Other | Known::Date)
+            && !REFUSED.iter().any(|refused| refused.eq_ignore_ascii_case(name))
+            && !REFUSED_STARTS.iter().any(begins)
 }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
 use evenkeel_runtime::TcpStream;
 
@@ -164,7 +165,7 @@ impl Pump {
     /// The message can be sent again from its beginning: all that was taken from the sender is
     /// still in the first block.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.blocks <= 1 && self.splice.is_none()
+        (self.blocks <= 1 || plant::is(Bug::ReplaysHalfAContent)) && self.splice.is_none()
     }
 
     /// Begins again with another head; only after [`Self::is_replayable`].
@@ -284,6 +285,9 @@ impl Pump {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => {
                     block.written += n;
+                    if plant::is(Bug::ShortWriteForgets) {
+                        block.written = block.length;
+                    }
                     self.sent = self.sent.saturating_add(n as u64);
                 }
             }
@@ -314,7 +318,7 @@ impl Pump {
         if read > 0 {
             return Poll::Ready(self.frame(buffer));
         }
-        if !matches!(self.source, Source::UntilClose) {
+        if !matches!(self.source, Source::UntilClose) && !plant::is(Bug::CutContentEndsWell) {
             return Poll::Ready(Err(PumpError::Truncated));
         }
         self.source = Source::Done;

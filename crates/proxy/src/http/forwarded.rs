@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use evenkeel_balancer::Rng;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version};
 use evenkeel_config::model::Identity;
 
@@ -169,10 +170,11 @@ pub(crate) fn write_request(
 /// Whether a client's field is not passed on as it is: connection-specific, framing (ours), or
 /// identity (which only a trusted peer may state).
 fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name: &[u8]) -> bool {
-    if field.hop_by_hop {
+    if field.hop_by_hop && !plant::is(Bug::NominatedFieldsPass) {
         return true;
     }
     match field.known {
+        Known::XForwardedFor if plant::is(Bug::ForgedAddressPasses) => false,
         Known::Host | Known::ContentLength | Known::TransferEncoding => true,
         Known::XForwardedFor => identity.x_forwarded || !exchange.trusted,
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => !exchange.trusted,

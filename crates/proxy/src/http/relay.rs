@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Version};
 
 use crate::failure::Reason;
@@ -151,10 +152,10 @@ impl Relay {
         // Bytes beyond the response are nobody's: such a connection is never used again
         // (RFC 9112 §9.2). Nor is one that has not been given the whole request.
         let reusable = complete
-            && request_sent
+            && (request_sent || plant::is(Bug::ReuseBeforeRequestSent))
             && head.persistent
             && head.body.is_delimited()
-            && buffer.is_empty();
+            && (buffer.is_empty() || plant::is(Bug::ReuseWithExtraBytes));
         if reusable {
             upstream::keep(lease, connection, &head);
         }

@@ -106,7 +106,11 @@ impl TcpStream {
     }
 
     /// Reads what is there; 0 is the end.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
             match self.io.get_ref().read(buffer) {
@@ -295,7 +299,10 @@ impl TcpListener {
     }
 
     /// The next connection and its peer.
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    pub(crate) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         loop {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
             // One system call: the flags are given, TCP_NODELAY is the listening socket's.

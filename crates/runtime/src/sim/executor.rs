@@ -106,16 +106,21 @@ struct Executor {
 impl Executor {
     fn new(world: Rc<World>) -> Self {
         let (waker, woken) = channel();
-        Self { world, slots: Vec::new(), free: Vec::new(), ready: Vec::new(), woken, waker, steps: 0 }
+        Self {
+            world,
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: Vec::new(),
+            woken,
+            waker,
+            steps: 0,
+        }
     }
 
     fn add(&mut self, task: Task) {
         let at = self.free.pop().unwrap_or(self.slots.len());
-        let awake = Arc::new(Awake {
-            task: at,
-            queued: AtomicBool::new(true),
-            queue: self.waker.clone(),
-        });
+        let awake =
+            Arc::new(Awake { task: at, queued: AtomicBool::new(true), queue: self.waker.clone() });
         let slot = Slot { task: Some(task), awake };
         match self.slots.get_mut(at) {
             Some(place) => *place = slot,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use clap::Parser;
+use evenkeel_sim::plant::Bug;
 use evenkeel_sim::{Outcome, Wish, simulate};
 
 /// Runs the data plane in simulated worlds.
@@ -26,6 +27,10 @@ struct Arguments {
     /// Run each world twice and compare the traces
     #[arg(long)]
     twice: bool,
+    /// Put known bugs back, one at a time, and see which are noticed within so many worlds; one by
+    /// name, or `all`
+    #[arg(long, value_name = "NAME")]
+    planted: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -38,7 +43,36 @@ fn main() -> ExitCode {
         println!("{outcome:#?}");
         return ExitCode::from(u8::from(outcome.objection.is_some()));
     }
-    many(&arguments)
+    match &arguments.planted {
+        Some(name) => planted(&arguments, name),
+        None => many(&arguments),
+    }
+}
+
+/// Each bug until it is noticed.
+fn planted(arguments: &Arguments, name: &str) -> ExitCode {
+    let mut missed = 0;
+    let chosen = Bug::ALL.iter().filter(|(known, _)| name == "all" || name == *known);
+    let mut count = 0;
+    for (known, bug) in chosen {
+        count += 1;
+        let wish = Wish { planted: Some(*bug), ..Wish::default() };
+        let noticed = (arguments.from..arguments.from + arguments.seeds)
+            .map(|seed| simulate(seed, wish))
+            .find(|outcome| outcome.objection.is_some());
+        match noticed {
+            Some(Outcome { seed, objection: Some(objection), .. }) => {
+                println!("{known:32} noticed in world {seed:4}: {objection}");
+            }
+            _ => {
+                missed += 1;
+                println!("{known:32} NOT NOTICED in {} worlds", arguments.seeds);
+            }
+        }
+    }
+    println!("{} of {count} planted bugs were noticed", count - missed);
+    // One in twenty may slip through here, if fuzzing finds it.
+    ExitCode::from(u8::from(count == 0 || missed * 20 > count))
 }
 
 fn many(arguments: &Arguments) -> ExitCode {

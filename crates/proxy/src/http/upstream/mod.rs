@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
     BodyLength, ChunkedDecoder, HeadLimits, Method, Parse, RequestContext, ResponseError,
     ResponseHead, TrailerLimits,
@@ -43,7 +44,7 @@ impl UpstreamConnection {
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_max
             && now.saturating_duration_since(self.opened) < self.age_max
-            && !self.stream.has_input()
+            && (!self.stream.has_input() || plant::is(Bug::ReuseUnread))
     }
 }
 
@@ -117,7 +118,8 @@ pub(crate) async fn send(
                 let unsent = pump.is_unsent()
                     || (closed && connection.stream.peer_took_nothing_since(before));
                 let idempotent = exchange.head.method.is_idempotent();
-                if reused && untouched && pump.is_replayable() && (idempotent || unsent) {
+                let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
+                if reused && untouched && pump.is_replayable() && may_repeat {
                     // It died while it was idle; the server is not to blame.
                     known.counters.stale.add(1);
                     let head = pump.replay(Vec::new());
@@ -224,7 +226,7 @@ async fn receive(
 ) -> Received {
     let mut waiter = Waiter {
         context: RequestContext {
-            is_head: exchange.head.method == Method::Head,
+            is_head: exchange.head.method == Method::Head && !plant::is(Bug::HeadHasContent),
             offers_upgrade: exchange.head.upgrade.is_some(),
         },
         patience: Patience::new(exchange, &settings.config.timeouts),
@@ -232,14 +234,14 @@ async fn receive(
         request_broken: false,
         client_ended: false,
     };
-    let mut interims = interim::Interims::default();
+    let interims_before = exchange.interims.count();
     loop {
         let event = poll_fn(|cx| waiter.poll(cx, exchange, server, pump, buffer, response)).await;
         match event {
             Event::Head(length)
                 if (100..200).contains(&response.status) && response.status != 101 =>
             {
-                match interims.pass_on(exchange, response, buffer.filled(), length).await {
+                match interim::pass_on(exchange, response, buffer.filled(), length).await {
                     Ok(()) => {}
                     Err(interim::Refusal::TooMany) => {
                         return Received::Refused(Reason::BadResponse(
@@ -257,7 +259,11 @@ async fn receive(
                 buffer.release();
                 response.clear();
             }
-            Event::Head(_) if response.status == 101 && !is_offered(exchange, response, buffer) => {
+            Event::Head(_)
+                if response.status == 101
+                    && !is_offered(exchange, response, buffer)
+                    && !plant::is(Bug::UnaskedUpgrade) =>
+            {
                 let error = ResponseError::UnexpectedUpgrade;
                 return Received::Refused(Reason::BadResponse(error));
             }
@@ -269,7 +275,11 @@ async fn receive(
                 };
             }
             Event::Lost { reason, closed } => {
-                return Received::Lost { reason, silent: interims.is_none(), closed };
+                return Received::Lost {
+                    reason,
+                    silent: exchange.interims.count() == interims_before,
+                    closed,
+                };
             }
             Event::Refused(reason) => return Received::Refused(reason),
             Event::ClientFailed(reason) => return Received::ClientFailed(reason),
