@@ -9,6 +9,12 @@ use crate::peer::Peer;
 
 /// Routes of one host; more routes mean more hosts.
 const PREFIXES: usize = 10;
+/// Envoy's choice of the least loaded of all; the short form, `lb_policy: LEAST_REQUEST`, draws two.
+const LEAST_REQUEST: &str = r#"load_balancing_policy: { policies: [{ typed_extension_config: {
+        name: envoy.load_balancing_policies.least_request,
+        typed_config: {
+          "@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest,
+          selection_method: FULL_SCAN } } }] }"#;
 
 /// How one of several servers is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,11 +155,14 @@ fn nginx(layout: &Layout<'_>, directory: &Path, port: u16, servers: &[String]) -
         let _ = writeln!(all, "location {prefix} {{ proxy_pass http://app; }}");
     }));
     routes.push('}');
+    // It looks through the connections it keeps one by one: with thousands of servers keeping few and
+    // connecting anew costs it less (measured: 71 µs a request instead of 100).
+    let kept = if servers.len() > 1000 { "64" } else { "1024" };
     include_str!("../peers/nginx.conf")
         .replace("@DIR@", &directory.display().to_string())
         .replace("@SERVERS@", &lines(servers, |_, address| format!("server {address};")))
         .replace("@BALANCE@", if layout.balance == Balance::Aware { "least_conn;" } else { "" })
-        .replace("@KEEPALIVE@", &(1024 + 2 * servers.len()).to_string())
+        .replace("@KEEPALIVE@", kept)
         .replace("@ROUTES@", &routes)
 }
 
@@ -203,13 +212,14 @@ fn envoy(layout: &Layout<'_>, port: u16, servers: &[String]) -> String {
         )
     };
     let servers = servers.iter().map(endpoint).collect::<Vec<_>>().join(",\n");
+    let balance = match layout.balance {
+        Balance::Aware => LEAST_REQUEST,
+        Balance::Default | Balance::RoundRobin => "lb_policy: ROUND_ROBIN",
+    };
     include_str!("../peers/envoy.yaml")
         .replace("@PORT@", &port.to_string())
         .replace("@SERVERS@", &format!("[{servers}]"))
-        .replace(
-            "@BALANCE@",
-            if layout.balance == Balance::Aware { "LEAST_REQUEST" } else { "ROUND_ROBIN" },
-        )
+        .replace("@BALANCE@", balance)
         .replace("@ROUTES@", &routes)
 }
 

@@ -79,6 +79,7 @@ impl Growth {
                 }
             }
         }
+        throughput::print_heading();
         let [small, large] = &windows;
         for (name, peers, windows) in [(self.few.0, &few, small), (self.many.0, &many, large)] {
             let peers: Vec<&Peer> = peers.iter().collect();

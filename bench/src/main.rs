@@ -75,7 +75,6 @@ fn main() -> io::Result<()> {
 
 fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
     install::print_versions(place.envoy.as_deref());
-    throughput::print_heading();
     let mut results = Vec::new();
     single(arguments, place, &mut results)?;
     for growth in [growth::ROUTES, growth::SERVERS] {
@@ -114,6 +113,7 @@ fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io:
     let floor = start_floor()?;
     let balancers: Vec<&Peer> = balancers.iter().collect();
     let with_floor = [balancers.as_slice(), &[&floor]].concat();
+    throughput::print_heading();
     for (name, path, connections, close) in SINGLE {
         if arguments.wants(|wanted| wanted == *name) {
             // The floor closes when either side does: another story.
