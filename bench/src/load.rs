@@ -66,12 +66,12 @@ fn read(text: &str, used: u64, seconds: u64) -> Window {
         let line = text.lines().find_map(|line| line.trim().strip_prefix(name));
         line.and_then(|value| millis(value.trim())).unwrap_or(f64::NAN)
     };
+    let is_loss = |line: &&str| line.contains("Non-2xx") || line.contains("Socket errors");
     let lost =
-        text.lines().filter(|l| l.contains("Non-2xx") || l.contains("Socket errors")).map(|line| {
-            line.split(|c: char| !c.is_ascii_digit())
-                .filter_map(|n| n.parse::<u64>().ok())
-                .skip(usize::from(line.contains("Non-2xx")))
-                .sum::<u64>()
+        text.lines().filter(is_loss).filter_map(|line| line.split_once(':')).map(|(_, all)| {
+            let numbers =
+                all.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
+            numbers.sum::<u64>()
         });
     Window {
         micros: used as f64 / 1e3 / requests.max(1) as f64,
