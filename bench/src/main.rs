@@ -62,6 +62,9 @@ const SINGLE: &[(&str, &str, usize, bool)] = &[
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(name) = arguments.scenario.iter().find(|name| !is_scenario(name)) {
+        return Err(io::Error::other(format!("no scenario {name}: see --help")));
+    }
     for name in ["nginx", "haproxy", "wrk"] {
         install::need(name, name)?;
     }
@@ -71,6 +74,12 @@ fn main() -> io::Result<()> {
     let result = measure(&arguments, &place);
     std::fs::remove_dir_all(&place.directory)?;
     result
+}
+
+fn is_scenario(name: &str) -> bool {
+    SINGLE.iter().any(|single| single.0 == name)
+        || [growth::ROUTES, growth::SERVERS].iter().any(|growth| growth.is_called(name))
+        || ["idle", "slow"].contains(&name)
 }
 
 fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
@@ -84,9 +93,6 @@ fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
     }
     if arguments.wants(|name| name == "slow") {
         results.extend(slow::run(arguments, place)?);
-    }
-    if results.is_empty() {
-        return Err(io::Error::other("no such scenario: see --help"));
     }
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", Value::from(results)))?;
