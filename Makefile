@@ -3,6 +3,8 @@
 CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
 TEST_COMMANDS := curl nginx wrk python3
+# Where release builds are.
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 
 # Worlds that `simulate-core` lets happen.
 SEEDS ?= 100000
@@ -10,7 +12,7 @@ SEEDS ?= 100000
 SHIPPED := --workspace --exclude evenkeel-sim
 SIMULATE := $(CARGO) run --quiet --profile simulate --package evenkeel-sim --
 
-.PHONY: help demo run test test-packages check docs bench no-stray-502 simulate-core planted-bugs build release clean
+.PHONY: help demo run test test-packages check docs bench bench-build instructions no-stray-502 simulate-core planted-bugs build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,9 +63,15 @@ docs: ## Write docs/configuration.md anew
 	@$(CARGO) run --quiet --package evenkeel -- reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 
-bench: ## Measure the data path beside nginx and HAProxy
+bench: bench-build ## Measure the data path beside nginx, HAProxy and Envoy
+	@$(BUILT)/evenkeel-bench $(BENCH)
+
+instructions: bench-build ## Count instructions beside those recorded; RECORD=1 records them anew
+	@$(MAKE) --no-print-directory test-packages TEST_COMMANDS=valgrind
+	@$(BUILT)/instructions $(if $(RECORD),--record)
+
+bench-build: # What ships and what measures it, in one go: the same dependencies with the same features
 	$(CARGO) build --release --package evenkeel --package evenkeel-bench
-	$(CARGO) run --release --package evenkeel-bench -- $(BENCH)
 
 no-stray-502: ## Prove it: 200,000 requests while backends close idle connections at random
 	@tools/proofs/no-stray-502.sh
