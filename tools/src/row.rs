@@ -23,7 +23,7 @@ pub struct Row {
     pub name: String,
     /// As sent.
     pub bytes: Vec<u8>,
-    /// Statuses of which the first response must have one.
+    /// Statuses of which the first response must have one; none if there must be no response.
     pub statuses: Vec<u16>,
     /// Statuses of the responses behind it; `None` is any.
     pub then: Option<Vec<u16>>,
@@ -51,6 +51,12 @@ impl Row {
     /// It reaches the backend as one request, and is answered with 200.
     pub fn forwarded(bytes: impl AsRef<[u8]>) -> Self {
         Self { reach: 1, ..Self::new(bytes, 200) }
+    }
+
+    /// The client ends in the middle; it gets no answer, and nothing reaches the backend whole.
+    pub fn abandoned(bytes: impl AsRef<[u8]>) -> Self {
+        let row = Self::refused(bytes, 0, "client_gone");
+        Self { statuses: Vec::new(), ends: true, ..row }
     }
 
     /// One response with this status, and nothing reaches the backend.
