@@ -138,3 +138,160 @@ async fn a10_lengths_that_wrap() {
     let long = Row::refused(long, 413, "request_body_too_large");
     judge_with(&setting, wrapping.map(refused_length).into_iter().chain([long])).await;
 }
+
+/// Answers of our own, and a pool for the rest.
+const LOCAL: Setting = Setting {
+    listener: "",
+    routes: concat!(
+        "  - { match: { path: /local }, respond: { body: here } }\n",
+        "  - { match: { path: /denied }, respond: { status: 403, body: no } }\n",
+        "  - { match: { path: /moved }, redirect: \"http://b${path}\" }\n",
+    ),
+    matching: ", not: { path: /none }",
+    rest: "",
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a11_body_of_a_request_that_is_answered_here() {
+    // RFC 9112 §9.3, §9.6: skipped or the connection closed; never taken for a request
+    let smuggled = "GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut rows = Vec::new();
+    for (path, status, reason) in
+        [("/local", 200, ""), ("/denied", 403, ""), ("/moved", 308, ""), ("/none", 404, "no_route")]
+    {
+        let begin = format!("POST {path} HTTP/1.1\r\nHost: a\r\n");
+        let length = smuggled.len();
+        let mut row =
+            Row::new(format!("{begin}Content-Length: {length}\r\n\r\n{smuggled}"), status);
+        row.reason = reason.into();
+        rows.push(row);
+        let chunk = format!("{length:x}\r\n{smuggled}\r\n0\r\n\r\n");
+        let mut row = Row::new(format!("{begin}Transfer-Encoding: chunked\r\n\r\n{chunk}"), status);
+        row.reason = reason.into();
+        row.closes = true; // it was not received
+        rows.push(row);
+        let mut row = Row::new(format!("{begin}Content-Length: 9999\r\n\r\n{smuggled}"), status);
+        row.reason = reason.into();
+        row.closes = true;
+        rows.push(row);
+    }
+    judge_with(&LOCAL, rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_hidden_fields() {
+    // RFC 9112 §2.2, §5.1: nothing is forwarded that is not token ":" value
+    let field = |line: &str| post(line, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let rows = [
+        (" Content-Length: 20", "folded_field"),
+        ("\tContent-Length: 20", "folded_field"),
+        ("Content-Length : 20", "bad_field_name"),
+        ("Content-Length\t: 20", "bad_field_name"),
+        ("Content Length: 20", "bad_field_name"),
+        ("\rContent-Length: 20", "bad_field_value"),
+        ("\x0bContent-Length: 20", "bad_field_value"),
+        ("Content\0-Length: 20", "bad_field_value"),
+        ("Content-Length\0: 20", "bad_field_value"),
+        ("X: y\rContent-Length: 20", "bad_field_value"),
+        ("X: y\nContent-Length: 20", "bad_line_end"),
+        ("Content_Length: 20", "ambiguous_field_name"),
+        ("Transfer.Encoding: chunked", "ambiguous_field_name"),
+    ];
+    let first = " Content-Length: 20\r\nHost: a\r\n\r\n";
+    let first = Row::refused(format!("POST / HTTP/1.1\r\n{first}"), 400, "folded_field");
+    let rows = rows.map(|(line, reason)| Row::refused(field(line), 400, reason));
+    judge(rows.into_iter().chain([first])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a13_options_with_a_chunked_body_is_framed_anew() {
+    // RFC 9112 §9.3
+    let body = "2\r\nhe\r\n3;x\r\nllo\r\n0\r\n\r\n";
+    let request = |target| {
+        format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+    };
+    let rows = ["/", "*"].map(|target| {
+        Row::forwarded(request(target))
+            .and("it is chunked", |seen| seen.has("transfer-encoding", "chunked"))
+            .and("the body is the body", |seen| seen.requests[0].length == 5)
+            .and("no extension is passed on", |seen| !seen.wire().contains(";x"))
+    });
+    judge(rows).await;
+}
+
+#[test]
+fn a13_a_server_that_answers_before_it_has_the_body_is_not_asked_again_on_that_connection() {
+    // RFC 9112 §9.3: what is left of the body would be the next request
+    let backend = Backend::on_head(|_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly");
+        Then::Keep
+    });
+    let proxy = Proxy::start(&format!("workers: 1\n{}", simple(&[&backend])));
+    let mut client = proxy.connect();
+    client.send("OPTIONS / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.text()), (200, "early".into()));
+    assert_eq!(response.field("connection"), Some("close"));
+    client.try_send("25\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n\r\n0\r\n\r\n");
+    assert!(client.is_closed());
+    assert_eq!(proxy.get("/canary").text(), "early");
+    let received = backend.received();
+    let canary = received.last().unwrap();
+    assert_eq!((canary.target(), canary.connection), ("/canary", 1), "{received:#?}");
+    assert!(!received.iter().any(|request| request.target() == "/smuggled"), "{received:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a17_body_where_an_old_client_has_none() {
+    // RFC 9110 §9.3.1: an HTTP/1.0 client with a body in a GET is no client
+    judge(["GET", "HEAD", "DELETE"].map(|method| {
+        let mut row = Row::refused(
+            format!("{method} / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello"),
+            400,
+            "unexpected_body",
+        );
+        row.closes = true;
+        row
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a18_bytes_behind_an_old_request_without_length() {
+    // RFC 9112 §6.3 rule 7: no body; the bytes are thrown away with the connection
+    let rows = ["", "Connection: keep-alive\r\n"].map(|connection| {
+        let mut row = Row::forwarded(format!(
+            "POST / HTTP/1.0\r\nHost: a\r\n{connection}\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+        ))
+        .and("it has no body", |seen| seen.content().is_empty())
+        .and("it has no framing", |seen| {
+            seen.values("content-length").is_empty() && seen.values("transfer-encoding").is_empty()
+        });
+        row.closes = true;
+        row
+    });
+    judge(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a19_body_in_a_request_that_need_not_have_one() {
+    // RFC 9110 §9.3.1: forwarded framed as it came, never without its body
+    let mut rows = Vec::new();
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS"] {
+        let begin = format!("{method} /x HTTP/1.1\r\nHost: a\r\n");
+        rows.push(
+            Row::forwarded(format!("{begin}Content-Length: 5\r\n\r\nhello"))
+                .and("it has its length", |seen| seen.has("content-length", "5"))
+                .and("it has its body", |seen| seen.content() == "hello"),
+        );
+        rows.push(
+            Row::forwarded(format!(
+                "{begin}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+            ))
+            .and("it is chunked", |seen| seen.has("transfer-encoding", "chunked"))
+            .and("it has no length", |seen| seen.values("content-length").is_empty())
+            .and("it has its body", |seen| seen.requests[0].length == 5),
+        );
+    }
+    judge(rows).await;
+}

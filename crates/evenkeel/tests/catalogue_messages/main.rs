@@ -10,6 +10,7 @@
 mod support;
 
 mod framing;
+mod lines;
 
 use std::collections::HashMap;
 
@@ -45,8 +46,7 @@ async fn judge(rows: impl IntoIterator<Item = Row>) {
 async fn judge_with(setting: &Setting, rows: impl IntoIterator<Item = Row>) {
     let (mut proxy, lanes) = start(setting).await;
     // So that what every lane needs once is there before its size is taken.
-    let warm =
-        std::iter::repeat_with(|| Row::forwarded("GET /app/warm HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let warm = std::iter::repeat_with(|| Row::forwarded("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     let warm = lanes.judge(warm.take(LANES).collect()).await;
     assert!(warm.wrong.is_empty(), "{:#?}", warm.wrong);
     let before = resident_kib(proxy.id());

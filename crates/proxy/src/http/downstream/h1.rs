@@ -39,11 +39,13 @@ pub(crate) enum Next {
 
 impl Next {
     /// After a complete response. Bytes that the client has sent and nobody will read would turn
-    /// an ordinary close into a reset.
+    /// an ordinary close into a reset: so they are read, unless it said that none will come.
     pub(crate) fn after_response(exchange: &Exchange<'_>, persist: bool) -> Self {
         match persist {
             true => Self::Wait,
-            false if exchange.received && exchange.buffer.is_empty() => Self::Close,
+            false if exchange.head.last && exchange.received && exchange.buffer.is_empty() => {
+                Self::Close
+            }
             false => Self::Linger,
         }
     }
