@@ -21,11 +21,12 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
     let (status, word) = (failure.reason.status(), failure.reason.word());
     let mut body = String::with_capacity(64);
     let _ = writeln!(body, "{status} {}: {word}", forwarded::phrase(status));
-    // After a request that could not be understood, nothing that follows can be trusted.
+    // After a request that breaks a rule, nothing that follows can be trusted.
     let refused = matches!(
         failure.reason,
         Reason::BadRequest(_)
             | Reason::BadRequestBody(_)
+            | Reason::BodyTooLarge
             | Reason::HeadTimeout
             | Reason::BodyTimeout
     );
