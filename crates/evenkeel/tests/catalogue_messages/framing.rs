@@ -295,3 +295,102 @@ async fn a19_body_in_a_request_that_need_not_have_one() {
     }
     judge(rows).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a20_a_body_cut_short_by_us_does_not_become_the_next_request() {
+    // RFC 9112 §8: the server was promised more; its connection is of no use to anybody else
+    let setting = Setting { listener: ", limits: { body: 10B }", ..Setting::default() };
+    let chunked = |body: &str| post("Transfer-Encoding: chunked", body);
+    judge_with(
+        &setting,
+        [
+            chunked("6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"),
+            chunked("1000\r\nhello world"),
+            post("Content-Length: 11", "hello world"),
+        ]
+        .map(|row| Row::refused(row, 413, "request_body_too_large")),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a21_fewer_bytes_than_announced() {
+    // RFC 9112 §8: aborted at the server, never completed there
+    judge(
+        [
+            post("Content-Length: 10", ""),
+            post("Content-Length: 10", "half"),
+            post("Content-Length: 10", "ninebytes"),
+            post("Transfer-Encoding: chunked", "5\r\nhel"),
+            post("Transfer-Encoding: chunked", "5\r\nhello\r\n"),
+            post("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n"),
+        ]
+        .map(Row::abandoned),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_more_bytes_than_announced() {
+    // RFC 9112 §9.3.2: what is beyond goes through the whole parser
+    let mut next = Row::forwarded(post(
+        "Content-Length: 3",
+        "abcGET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ))
+    .and("the body ends where it was said to", |seen| seen.content() == "abc")
+    .and("the next is a request of its own", |seen| seen.requests[1].line == "GET /next HTTP/1.1");
+    (next.reach, next.then, next.closes) = (2, Some(vec![200]), true);
+    let mut rows = vec![next];
+    for (excess, status, reason) in [
+        ("abcd\r\n\r\n", 400, "bad_request_line"),
+        ("abc GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
+        ("abcGET / HTTP/1.1\r\n\r\n", 400, "bad_host"),
+        (
+            "abcGET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+            "bad_content_length",
+        ),
+    ] {
+        let mut row = Row::refused(post("Content-Length: 3", excess), 200, reason);
+        (row.reach, row.then) = (1, Some(vec![status]));
+        rows.push(row.and("the body ends where it was said to", |seen| seen.content() == "abc"));
+    }
+    judge(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a23_names_whose_length_overflows() {
+    // CVE-2021-40346: 270 wrapped to 14 would forge a `Content-Length` out of a longer name
+    let smuggled = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    let forged = |length: usize| {
+        let name = format!("Content-Length{}", "a".repeat(length - 14));
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\n{name}: 0\r\nContent-Length: {}\r\n\r\n{smuggled}",
+            smuggled.len()
+        )
+    };
+    let carried = |length: usize| {
+        Row::forwarded(forged(length))
+            .and("there is one length", |seen| seen.values("content-length").len() == 1)
+            .and("the body is whole", move |seen| seen.content() == smuggled)
+            .and("the long name is as it was", move |seen| {
+                seen.has(&format!("Content-Length{}", "a".repeat(length - 14)), "0")
+            })
+    };
+    let refused = |length| Row::refused(forged(length), 431, "request_head_too_large");
+    judge([carried(256), carried(270), carried(16 * 1024 + 14), refused(65_550)]).await;
+    let large = Setting { listener: ", limits: { head: 200KiB }", ..Setting::default() };
+    judge_with(&large, [carried(65_550), carried(131_086)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a24_bodies_of_more_than_4_gib() {
+    // RFC 9112 §7.1: 2^32 + 5 is not 5, so what follows 5 bytes is still body
+    let behind = "helloGET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    let chunks = format!("100000005\r\nhello\r\n0\r\n\r\n{behind}");
+    judge([
+        Row::abandoned(post("Content-Length: 4294967301", behind)),
+        Row::abandoned(post("Transfer-Encoding: chunked", &chunks)),
+    ])
+    .await;
+}
