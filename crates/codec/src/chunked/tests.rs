@@ -65,6 +65,7 @@ fn a_decoder_that_was_reset_is_as_new() {
         assert_eq!(decoder.trailers(), b"A: b\r\n");
         decoder.reset();
         assert_eq!((decoder.trailers(), decoder.extensions), (b"".as_slice(), 0));
+        assert_eq!((decoder.overhead, decoder.data), (0, 0));
     }
 }
 
@@ -159,6 +160,17 @@ fn b9_extensions_are_bounded_over_the_whole_body() {
     assert_eq!(decode(spaces), Err(ChunkError::ExtensionsTooLong));
     let few = format!("{}0\r\n\r\n", "1;abcdefg\r\nx\r\n".repeat(512));
     assert!(decode(few).is_ok());
+}
+
+#[test]
+fn b9_what_surrounds_the_data_is_bounded_by_the_data() {
+    let padded = |chunks| format!("{}0\r\n\r\n", "0000000000000001\r\nx\r\n".repeat(chunks));
+    // 20 bytes around each one: 4 more than are fair, and 8 KiB are free. 18 come before it.
+    assert!(decode(padded((8 * 1024 - 18) / 4 + 1)).is_ok());
+    assert_eq!(decode(padded((8 * 1024 - 18) / 4 + 2)), Err(ChunkError::TooMuchOverhead));
+    for honest in ["1\r\nx\r\n", "00000001\r\nx\r\n", "0000000000000002\r\nxy\r\n"] {
+        assert!(decode(format!("{}0\r\n\r\n", honest.repeat(20_000))).is_ok(), "{honest:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunked;
 mod framing;
 mod lines;
 

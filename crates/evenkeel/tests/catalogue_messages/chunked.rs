@@ -1,0 +1,139 @@
+//! Group B: the chunked coding (RFC 9112 §7.1). What is wrong with a body may show after its head
+//! has been forwarded; then the server sees a connection that breaks, never a whole request.
+
+use evenkeel_tools::row::Row;
+
+use crate::judge;
+
+/// A POST with this after its head.
+fn post(body: impl AsRef<[u8]>) -> Vec<u8> {
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    [head.as_slice(), body.as_ref()].concat()
+}
+
+fn refused(body: impl AsRef<[u8]>) -> Row {
+    Row::refused(post(body), 400, "bad_request_body")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b01_sizes_that_wrap() {
+    judge(
+        [
+            "FFFFFFFFFFFFFFFFF",
+            "FFFFFFFFFFFFFFFF",
+            "7FFFFFFFFFFFFFFF",
+            "FFFFFFFFFFFFFFF6",
+            "8000000000000000",
+            "10000000000000005",
+            "100000000000000000000000000000005",
+        ]
+        .map(|size| refused(format!("{size}\r\nhello\r\n0\r\n\r\n"))),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b02_sizes_that_are_not_hexadecimal_digits() {
+    judge(
+        ["0x5", "+5", "-5", "5_0", " 5", "\t5", "0_2e", "5.", "\"5\"", "５", "5h"]
+            .map(|size| refused(format!("{size}\r\nhello\r\n0\r\n\r\n"))),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b03_sizes_that_begin_with_digits() {
+    judge(
+        ["1these-bytes", "5hello", "5 hello", "5\0", "5\x0b"]
+            .map(|size| refused(format!("{size}\r\nhello\r\n0\r\n\r\n"))),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b04_no_size() {
+    judge(["\r\n", "\r\nhello\r\n0\r\n\r\n", ";ext\r\nhello\r\n0\r\n\r\n"].map(refused)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b05_bare_lf() {
+    // RFC 9112 §2.2: after a size, an extension, the data, in the trailers, at the end
+    judge(
+        [
+            "5\nhello\r\n0\r\n\r\n",
+            "5;a\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello\r\n0\n\r\n",
+            "0\r\nX: y\n\r\n",
+            "0\r\n\n",
+            "0\r\nX: y\r\n\n",
+        ]
+        .map(refused),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b06_bare_cr() {
+    judge(
+        [
+            "5\r\r;ext\r\nhello\r\n0\r\n\r\n",
+            "5\r\r\nhello\r\n0\r\n\r\n",
+            "5;a\rb\r\nhello\r\n0\r\n\r\n",
+            "5;a=\"\r\"\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello\r0\r\n\r\n",
+            "0\r\nX: \ry\r\n\r\n",
+            "0\r\n\rX",
+        ]
+        .map(refused),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b07_extensions_whose_end_is_disputed() {
+    // RFC 9112 §7.1.1; TERM.EXT, EXT.TERM, SPILL
+    let smuggled = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
+    judge(
+        [
+            ";\n",
+            ";",
+            ";;a",
+            ";a=",
+            ";=a",
+            ";a b",
+            ";a=\"b",
+            ";a=\"\n\"",
+            ";a=\"\r\n\"",
+            ";a=\"\\\r\n\"",
+            ";a=\"b\"c",
+            ";a ",
+            ";\0",
+        ]
+        .map(|extension| refused(format!("5{extension}\r\nhello\r\n0\r\n\r\n{smuggled}"))),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b08_data_without_its_line_end() {
+    judge(
+        ["5\r\nhelloXX0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello world\r\n0\r\n\r\n"]
+            .map(refused),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b09_more_around_the_data_than_data() {
+    // RFC 9112 §7.1.1: extensions over 4 KiB in all; size lines over 16 times the data
+    let long = format!("1;a={}\r\nx\r\n0\r\n\r\n", "b".repeat(64 * 1024));
+    let many = format!("1;a={}\r\nx\r\n", "b".repeat(4 * 1024)).repeat(20);
+    let small = "1;a=bcde\r\nx\r\n".repeat(1_000);
+    let padded = "0000000000000001\r\nx\r\n".repeat(4_000);
+    let fair = format!("{}0\r\n\r\n", "1\r\nx\r\n".repeat(10_000));
+    let rows = [long, many, small, padded].map(refused);
+    let fair =
+        Row::forwarded(post(fair)).and("it is whole", |seen| seen.requests[0].length == 10_000);
+    judge(rows.into_iter().chain([fair])).await;
+}
