@@ -33,6 +33,8 @@ pub struct Row {
     pub closes: bool,
     /// The client ends its half once all is sent.
     pub ends: bool,
+    /// It is sent in one write only: for inputs whose size is their point.
+    pub whole: bool,
     /// The reason the last response gives, and the log.
     pub reason: String,
     checks: Vec<(String, Check)>,
@@ -71,6 +73,7 @@ impl Row {
             reach: 0,
             closes: false,
             ends: false,
+            whole: false,
             reason: String::new(),
             checks: Vec::new(),
         }
@@ -98,6 +101,9 @@ impl Row {
     pub fn ways(&self) -> Vec<Vec<usize>> {
         let length = self.bytes.len();
         let mut ways = vec![Vec::new()];
+        if self.whole {
+            return ways;
+        }
         if length <= BYTE_BY_BYTE {
             ways.push((1..length).collect());
         }

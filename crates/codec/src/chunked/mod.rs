@@ -140,6 +140,12 @@ impl ChunkedDecoder {
         self.trailers.clear();
     }
 
+    /// A value of the message's `Connection`: what it names is no trailer to pass on either (RFC
+    /// 9110 §7.6.1).
+    pub fn nominate(&mut self, connection: &[u8]) {
+        self.trailers.nominate(connection);
+    }
+
     /// Decodes in place: the data in `buffer` is moved to its front.
     ///
     /// # Errors

@@ -223,6 +223,22 @@ fn b12_and_i6_trailers_that_could_change_the_message_are_dropped() {
 }
 
 #[test]
+fn b12_trailers_that_connection_names_are_dropped() {
+    // RFC 9110 §7.6.1: "header or trailer field(s)"
+    let mut decoder = ChunkedDecoder::new(TrailerLimits::default());
+    for (connection, kept) in
+        [("", "X-Sum: 2\r\nX-Two: 3\r\n"), ("close, x-SUM", "X-Two: 3\r\n"), ("x-two,x-sum", "")]
+    {
+        decoder.nominate(b"keep-alive");
+        decoder.nominate(connection.as_bytes());
+        let mut input = b"0\r\nX-Sum: 2\r\nX-Two: 3\r\n\r\n".to_vec();
+        assert!(decoder.decode(&mut input).unwrap().done);
+        assert_eq!(decoder.trailers(), kept.as_bytes(), "{connection}");
+        decoder.reset();
+    }
+}
+
+#[test]
 fn b13_trailers_are_bounded() {
     let many = format!("0\r\n{}\r\n", "a: b\r\n".repeat(101));
     assert_eq!(decode(many), Err(ChunkError::TrailersTooLong));

@@ -137,3 +137,98 @@ async fn b09_more_around_the_data_than_data() {
         Row::forwarded(post(fair)).and("it is whole", |seen| seen.requests[0].length == 10_000);
     judge(rows.into_iter().chain([fair])).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b10_extensions_are_read_over() {
+    // RFC 9112 §7.1.1
+    judge([";a", ";a=b", ";a=\"b;c\"", " ; a\t=  b ; c", ";a=\"\\\"\""].map(|extension| {
+        Row::forwarded(post(format!("5{extension}\r\nhello\r\n0{extension}\r\n\r\n")))
+            .and("the body is the body", |seen| seen.requests[0].length == 5)
+            .and("no extension is passed on", |seen| !seen.content().contains([';', '=', '"']))
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b11_one_byte_chunks_are_joined() {
+    // RFC 9112 §7.1: what we send is never much more than what is in it
+    let size = 1024 * 1024;
+    let mut row = Row::forwarded(post("1\r\nx\r\n".repeat(size) + "0\r\n\r\n"))
+        .and("it is whole", move |seen| seen.requests[0].length == size as u64)
+        .and("it is at most a fifth longer", move |seen| seen.requests[0].raw.len() < size * 6 / 5);
+    row.whole = true;
+    judge([row]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b12_trailers_are_never_merged() {
+    // RFC 9110 §6.5.1: nothing in them changes whose the message is, or what
+    let names = [
+        "Content-Length",
+        "Transfer-Encoding",
+        "Host",
+        "Authorization",
+        "Cookie",
+        "X-Forwarded-For",
+        "X_Forwarded_For",
+        "X-Real-IP",
+        "Connection",
+    ];
+    let rows = names.map(|name| {
+        Row::forwarded(post(format!("2\r\nhi\r\n0\r\n{name}: merged\r\nX-Sum: 1\r\n\r\n")))
+            .and("it is dropped", |seen| !seen.wire().contains("merged"))
+            .and("a harmless one stays a trailer", |seen| {
+                seen.content().ends_with("0\r\nX-Sum: 1\r\n\r\n") && seen.values("x-sum").is_empty()
+            })
+    });
+    // RFC 9110 §7.6.1: "remove any header or trailer field(s)" that Connection names
+    let nominated = "POST / HTTP/1.1\r\nHost: a\r\nConnection: x-hop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Hop: merged\r\nX-Sum: 1\r\n\r\n";
+    let nominated = Row::forwarded(nominated)
+        .and("it is dropped", |seen| !seen.wire().to_lowercase().contains("x-hop"))
+        .and("others stay", |seen| seen.content().ends_with("0\r\nX-Sum: 1\r\n\r\n"));
+    judge(rows.into_iter().chain([nominated])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b13_trailers_are_bounded_as_fields_are() {
+    // RFC 9110 §17.5
+    judge(
+        [
+            "a: b\r\n".repeat(10_000),
+            "a: b\r\n".repeat(101),
+            format!("a: {}\r\n", "b".repeat(64 * 1024)),
+            format!("{}: b\r\n", "a".repeat(9 * 1024)),
+        ]
+        .map(|trailers| refused(format!("0\r\n{trailers}\r\n"))),
+    )
+    .await;
+    let mut huge = refused(format!("0\r\na: {}\r\n\r\n", "b".repeat(1024 * 1024)));
+    huge.whole = true;
+    judge([huge]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b14_what_follows_the_last_chunk_is_a_trailer() {
+    // RFC 9112 §7.1.2, §8
+    let trailer = Row::forwarded(post("0\r\nX:POST / HTTP/1.1\r\n\r\n"))
+        .and("it is no request", |seen| seen.content() == "0\r\nX: POST / HTTP/1.1\r\n\r\n");
+    let bad = refused("0\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let incomplete = ["0\r\n", "0\r\nX: y\r\n", "0\r\nX: y\r\n\r", "0"];
+    let incomplete = incomplete.map(|body| Row::abandoned(post(body)));
+    judge([trailer, bad].into_iter().chain(incomplete)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b15_last_chunks_of_many_zeros() {
+    // RFC 9112 §7.1.3: 16 digits are read, more are not
+    let fits = format!("{}\r\n\r\n", "0".repeat(16));
+    let fits =
+        Row::forwarded(post(fits)).and("it has no body", |seen| seen.content() == "0\r\n\r\n");
+    let long = [17, 22, 5_000].map(|zeros| refused(format!("{}\r\n\r\n", "0".repeat(zeros))));
+    judge(long.into_iter().chain([fits])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b16_empty_lines_between_chunks() {
+    judge(["5\r\nhello\r\n\r\n0\r\n\r\n", "\r\n5\r\nhello\r\n0\r\n\r\n"].map(refused)).await;
+}
