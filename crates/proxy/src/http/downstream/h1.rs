@@ -156,7 +156,11 @@ async fn receive_head(
             }
             // A head that comes in one piece, as almost all do, needs no clock.
             let since = *since.get_or_insert_with(runtime::now);
-            let deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            let mut deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            if connection.requests.get() == 1 {
+                // Not from its first byte, which a client may hold back (RFC 9112 §9.5).
+                deadline = deadline.min(connection.opened + listener.timeouts.head);
+            }
             connection.state.allow_until(deadline);
         }
         if buffer.is_full() {
