@@ -12,6 +12,7 @@ mod support;
 mod chunked;
 mod framing;
 mod lines;
+mod request_line;
 
 use std::collections::HashMap;
 
