@@ -25,6 +25,7 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
     let refused = matches!(
         failure.reason,
         Reason::BadRequest(_)
+            | Reason::BadPath(_)
             | Reason::BadRequestBody(_)
             | Reason::BodyTooLarge
             | Reason::HeadTimeout
