@@ -13,13 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::faultd::Faultd;
-use crate::message::{Ending, Reader};
+use crate::message::{Ending, Head, Reader};
 use crate::row::{Answer, Row, Seen};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two pieces of a short input, so that the proxy most likely sees them as two.
 const PACE: Duration = Duration::from_millis(1);
+/// So many wrongs are enough; judging stops.
+const WRONG_MAX: usize = 100;
 /// Inputs with more pieces than this are sent without a pause.
 const PACED_MAX: usize = 400;
 
@@ -124,8 +126,9 @@ impl Oracle {
         let is_head = row.bytes.starts_with(b"HEAD ");
         let expected = row.then.as_ref().map_or(1, |then| 1 + then.len());
         loop {
-            if !row.closes && answers.len() == expected {
-                // It need not close; then our end is the end.
+            let closes = answers.last().is_some_and(|answer| is_last(&answer.head));
+            if answers.len() >= expected && !(row.closes && closes) {
+                // It need not close, or does not intend to; then our end is the end.
                 let _ = reader.stream.shutdown().await;
             }
             let head = match reader.head().await {
@@ -199,7 +202,7 @@ fn compare_answers(row: &Row, answers: &[Answer]) -> Result<(), String> {
         return Err(format!("statuses {statuses:?}, not {:?} {:?}", row.statuses, row.then));
     }
     let Some(last) = answers.last() else { return Ok(()) };
-    if row.closes && !last.head.lists("connection", "close") {
+    if row.closes && !is_last(&last.head) {
         return Err(format!("the last answer does not say that it closes: {:?}", last.head));
     }
     let reason = last.head.field("x-evenkeel-reason").unwrap_or_default();
@@ -207,6 +210,11 @@ fn compare_answers(row: &Row, answers: &[Answer]) -> Result<(), String> {
         return Err(format!("reason {reason:?}, not {:?}", row.reason));
     }
     Ok(())
+}
+
+/// The proxy says that it closes after this response.
+fn is_last(head: &Head) -> bool {
+    head.lists("connection", "close")
 }
 
 fn describe(row: &Row, splits: &[usize], what: &str) -> String {
@@ -256,6 +264,9 @@ impl Lanes {
                     if let Err(what) = oracle.judge_one(row, splits).await {
                         let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
                         wrong.push(describe(row, splits, &what));
+                        if wrong.len() >= WRONG_MAX {
+                            return;
+                        }
                     }
                 }
             });

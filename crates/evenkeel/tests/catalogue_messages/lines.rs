@@ -4,7 +4,7 @@
 
 use evenkeel_tools::row::Row;
 
-use crate::support::{Backend, Proxy, with_listener};
+use crate::support::{Backend, Proxy, simple, with_listener};
 use crate::{Setting, judge, judge_with};
 
 #[test]
@@ -166,4 +166,123 @@ async fn c10_white_space_is_sp_and_htab() {
         seen.requests[0].raw.windows(field.len()).any(|bytes| bytes == field)
     });
     judge(refused.into_iter().chain([host, kept])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c16_many_tiny_fields() {
+    // RFC 9110 §17.5: 100 with `Host`, whatever their size
+    let fields = |count: usize| get("X: y\r\n".repeat(count - 1) + "X: y");
+    let all = Row::forwarded(fields(99))
+        .and("all of them are there", |seen| seen.values("x").len() == 99);
+    let many = [100, 1001, 5_000].map(|count| Row::refused(fields(count), 431, "too_many_fields"));
+    let large = Row::refused(fields(20_000), 431, "too_many_fields");
+    judge(many.into_iter().chain([all, large])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c19_garbage_behind_a_request() {
+    // RFC 9112 §9.6: the first response whole, then the refusal, then an orderly close
+    let request = "GET /bytes/5000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let behind = |garbage: &[u8], reason| {
+        let mut row = Row::refused([request.as_bytes(), garbage].concat(), 200, reason)
+            .and("the first is whole", |seen| seen.answers[0].body.len() == 5000);
+        (row.reach, row.then) = (1, Some(vec![400]));
+        row
+    };
+    judge([
+        behind(b"garbage\r\n\r\n", "bad_request_line"),
+        behind(b"\0\x01\x02", "bad_request_line"),
+        behind(b"GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", "bad_field_name"),
+        behind(b"GET / HTTP/1.1\r\n\r\n", "bad_host"),
+        behind(&[b'@'; 100_000], "bad_request_line"),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c20_line_ends_in_what_is_echoed() {
+    // RFC 9112 §11.1
+    let setting = Setting {
+        routes: concat!(
+            "  - { match: { path: /moved }, redirect: \"http://${host}${path}${query}\" }\n",
+            "  - { match: { path: /rest }, redirect: \"http://b${path.rest}${query}\" }\n",
+        ),
+        ..Setting::default()
+    };
+    let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let moved = |target: &str, location: &'static str| {
+        Row::new(request(target), 308).and(format!("it leads to {location}"), move |seen| {
+            let head = &seen.answers[0].head;
+            head.field("location") == Some(location) && head.field("x").is_none()
+        })
+    };
+    let echoed = [
+        moved("/moved/a?%0d%0aX:%20y", "http://a/moved/a?%0d%0aX:%20y"),
+        moved("/moved/%C3%A4?q=%0D", "http://a/moved/%C3%A4?q=%0D"),
+        moved("/rest/%41?%0a", "http://b/A?%0a"),
+    ];
+    let refused = ["/moved/%0d%0aX:y", "/moved/%0a", "/rest%0dX", "/x%0d%0aX:%20y", "/%00"];
+    let refused =
+        refused.map(|target| Row::refused(request(target), 400, "control_character_in_path"));
+    let raw = ["/moved?\x7f", "/moved?\x0b"];
+    let raw = raw.map(|target| Row::refused(request(target), 400, "bad_request_line"));
+    let passed = Row::forwarded(request("/x?%0d%0aX:%20y"))
+        .and("it stays escaped", |seen| seen.line() == "GET /x?%0d%0aX:%20y HTTP/1.1")
+        .and("it is no field", |seen| seen.values("x").is_empty());
+    judge_with(&setting, echoed.into_iter().chain(refused).chain(raw).chain([passed])).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c21_cookies() {
+    // RFC 6265 §5.4; CVE-2022-0711: no loop, and nothing that grows with the square
+    let setting = Setting {
+        listener: ", limits: { head: 128KiB }",
+        routes: "  - { match: { cookie: { who: me } }, respond: { status: 403, body: found } }\n",
+        ..Setting::default()
+    };
+    let kept = |cookie: String| {
+        Row::forwarded(get(format!("Cookie: {cookie}")))
+            .and("it is as it was", move |seen| seen.has("cookie", &cookie))
+    };
+    let odd = [";a", "=", ";", ";;;=;=", "a", "=who", "who", "xwho=me", "a=who=me"];
+    let odd = odd.map(|cookie| kept(cookie.into()));
+    let many = kept("a=b; ".repeat(10_000) + "c=d");
+    let found = ["who=me", "who =me", ";;=; who=me", "a=b;who=me;c"].map(str::to_owned).into_iter();
+    let found = found.chain(["a=b; ".repeat(10_000) + "who=me"]);
+    let found = found.map(|cookie| Row::new(get(format!("Cookie: {cookie}")), 403));
+    judge_with(&setting, odd.into_iter().chain([many]).chain(found)).await;
+}
+
+#[test]
+fn c21_a_response_with_many_set_cookie2() {
+    for (count, status) in [(1, 200), (100, 200), (10_000, 502)] {
+        let fields = "Set-Cookie2: a=b\r\n".repeat(count);
+        let backend =
+            Backend::replying(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n"));
+        let mut proxy = Proxy::start(&simple(&[&backend]));
+        let response = proxy.get("/");
+        assert_eq!(response.status, status, "{count} of them");
+        let kept = if status == 200 { count } else { 0 };
+        assert_eq!(response.fields("set-cookie2").len(), kept);
+        assert!(proxy.is_running());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c22_lists_of_commas() {
+    // RFC 9110 §5.6.1.2
+    let commas = ",".repeat(40);
+    let kept = ["Accept-Encoding", "Accept", "Via", "X-List", "Cache-Control"].map(|name| {
+        let value = commas.clone();
+        Row::forwarded(get(format!("{name}: {value}")))
+            .and("it is as it was", move |seen| seen.has(name, &value))
+    });
+    let few = Row::forwarded(get("Connection: ,,,keep-alive,,,"));
+    let many = Row::refused(get(format!("Connection: {commas}")), 400, "bad_connection_option");
+    let ours = ["TE", "Upgrade", "X-Forwarded-For"].map(|name| {
+        let value = commas.clone();
+        Row::forwarded(get(format!("{name}: {value}")))
+            .and("it is not passed on", move |seen| !seen.has(name, &value))
+    });
+    judge(kept.into_iter().chain(ours).chain([few, many])).await;
 }
