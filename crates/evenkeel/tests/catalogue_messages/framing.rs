@@ -139,21 +139,19 @@ async fn a10_lengths_that_wrap() {
     judge_with(&setting, wrapping.map(refused_length).into_iter().chain([long])).await;
 }
 
-/// Answers of our own, and a pool for the rest.
-const LOCAL: Setting = Setting {
-    listener: "",
-    routes: concat!(
-        "  - { match: { path: /local }, respond: { body: here } }\n",
-        "  - { match: { path: /denied }, respond: { status: 403, body: no } }\n",
-        "  - { match: { path: /moved }, redirect: \"http://b${path}\" }\n",
-    ),
-    matching: ", not: { path: /none }",
-    rest: "",
-};
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a11_body_of_a_request_that_is_answered_here() {
     // RFC 9112 §9.3, §9.6: skipped or the connection closed; never taken for a request
+    let setting = Setting {
+        routes: [
+            "  - { match: { path: /local }, respond: { body: here } }\n",
+            "  - { match: { path: /denied }, respond: { status: 403, body: no } }\n",
+            "  - { match: { path: /moved }, redirect: \"http://b${path}\" }\n",
+        ]
+        .concat(),
+        matching: ", not: { path: /none }",
+        ..Setting::default()
+    };
     let smuggled = "GET /app/x HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut rows = Vec::new();
     for (path, status, reason) in
@@ -175,7 +173,7 @@ async fn a11_body_of_a_request_that_is_answered_here() {
         row.closes = true;
         rows.push(row);
     }
-    judge_with(&LOCAL, rows).await;
+    judge_with(&setting, rows).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -203,10 +203,11 @@ async fn c19_garbage_behind_a_request() {
 async fn c20_line_ends_in_what_is_echoed() {
     // RFC 9112 §11.1
     let setting = Setting {
-        routes: concat!(
+        routes: [
             "  - { match: { path: /moved }, redirect: \"http://${host}${path}${query}\" }\n",
             "  - { match: { path: /rest }, redirect: \"http://b${path.rest}${query}\" }\n",
-        ),
+        ]
+        .concat(),
         ..Setting::default()
     };
     let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -237,7 +238,8 @@ async fn c21_cookies() {
     // RFC 6265 §5.4; CVE-2022-0711: no loop, and nothing that grows with the square
     let setting = Setting {
         listener: ", limits: { head: 128KiB }",
-        routes: "  - { match: { cookie: { who: me } }, respond: { status: 403, body: found } }\n",
+        routes: "  - { match: { cookie: { who: me } }, respond: { status: 403, body: found } }\n"
+            .into(),
         ..Setting::default()
     };
     let kept = |cookie: String| {

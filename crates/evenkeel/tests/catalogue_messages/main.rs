@@ -12,7 +12,9 @@ mod support;
 mod chunked;
 mod framing;
 mod lines;
+mod path;
 mod request_line;
+mod target;
 
 use std::collections::HashMap;
 
@@ -32,7 +34,7 @@ struct Setting {
     /// More lines for each listener, in the form `, key: value`.
     listener: &'static str,
     /// Routes before the one that forwards everything, as a block.
-    routes: &'static str,
+    routes: String,
     /// What else the route that forwards everything must match, in the form `, key: value`.
     matching: &'static str,
     /// More lines at the end.
@@ -48,7 +50,7 @@ async fn judge(rows: impl IntoIterator<Item = Row>) {
 async fn judge_with(setting: &Setting, rows: impl IntoIterator<Item = Row>) {
     let (mut proxy, lanes) = start(setting).await;
     // So that what every lane needs once is there before its size is taken.
-    let warm = std::iter::repeat_with(|| Row::forwarded("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let warm = std::iter::repeat_with(|| Row::forwarded("GET /warm HTTP/1.1\r\nHost: a\r\n\r\n"));
     let warm = lanes.judge(warm.take(LANES).collect()).await;
     assert!(warm.wrong.is_empty(), "{:#?}", warm.wrong);
     let before = resident_kib(proxy.id());
