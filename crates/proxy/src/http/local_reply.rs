@@ -50,8 +50,9 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
 
 /// Answers with a redirect.
 pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -> Next {
+    const NAME: &[u8] = b"location: ";
     let mut location = Vec::with_capacity(128);
-    location.extend_from_slice(b"location: ");
+    location.extend_from_slice(NAME);
     for part in &redirect.to {
         let bytes = exchange.buffer.all();
         match part {
@@ -70,11 +71,26 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
             }
         }
     }
+    if begins_with_path(&redirect.to) {
+        // `//x` would be another host, and nothing at all this same request (RFC 3986 §4.2).
+        let value = location.get(NAME.len()..).unwrap_or_default();
+        let slashes = value.iter().take_while(|byte| **byte == b'/').count();
+        location.splice(NAME.len()..NAME.len() + slashes, [b'/']);
+    }
     location.extend_from_slice(b"\r\n");
     let extra = String::from_utf8_lossy(&location).into_owned();
     let reply =
         Reply { status: redirect.status, content_type: "", word: "", extra: &extra, body: b"" };
     write(exchange, &reply, true).await
+}
+
+/// What a client chooses comes first, or after nothing but a slash.
+fn begins_with_path(to: &[RedirectPart]) -> bool {
+    match to.first() {
+        Some(RedirectPart::Path | RedirectPart::PathRest) => true,
+        Some(RedirectPart::Text(text)) => text == "/",
+        _ => false,
+    }
 }
 
 /// Answers with a fixed response.
