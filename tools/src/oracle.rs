@@ -257,7 +257,8 @@ impl Lanes {
         let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
         let wrong: Arc<Mutex<Vec<String>>> = Arc::default();
         let mut lanes = tokio::task::JoinSet::new();
-        for oracle in self.0.iter().cloned() {
+        for oracle in &self.0 {
+            let oracle = oracle.clone();
             let (work, next, wrong) = (work.clone(), next.clone(), wrong.clone());
             lanes.spawn(async move {
                 while let Some((row, splits)) = work.get(next.fetch_add(1, Relaxed)) {
