@@ -4,6 +4,7 @@
 use evenkeel_tools::row::Row;
 
 use crate::judge;
+use crate::support::{Backend, Proxy, simple};
 
 /// A POST with this after its head.
 fn post(body: impl AsRef<[u8]>) -> Vec<u8> {
@@ -231,4 +232,34 @@ async fn b15_last_chunks_of_many_zeros() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b16_empty_lines_between_chunks() {
     judge(["5\r\nhello\r\n\r\n0\r\n\r\n", "\r\n5\r\nhello\r\n0\r\n\r\n"].map(refused)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_what_follows_the_last_chunk_is_the_next_request() {
+    // RFC 9112 §9.3.2
+    let last = "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let rows = ["5\r\nhello\r\n0\r\n\r\n", "0\r\n\r\n", "5;a\r\nhello\r\n0\r\nX: y\r\n\r\n"];
+    let rows = rows.map(|body| {
+        let mut row = Row::forwarded(post(format!("{body}{last}")))
+            .and("it is a request of its own", |seen| seen.requests[1].line == "GET /next HTTP/1.1")
+            .and("nothing of it is in the body", |seen| !seen.wire().contains("next"));
+        (row.reach, row.then, row.closes) = (2, Some(vec![200]), true);
+        row
+    });
+    let mut garbage = Row::refused(post("0\r\n\r\ngarbage\r\n\r\n"), 200, "bad_request_line");
+    (garbage.reach, garbage.then) = (1, Some(vec![400]));
+    judge(rows.into_iter().chain([garbage])).await;
+}
+
+#[test]
+fn b12_trailers_that_a_server_names_in_connection_are_dropped() {
+    // RFC 9110 §7.6.1
+    let backend = Backend::replying(
+        "HTTP/1.1 200 OK\r\nConnection: x-hop\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\n\r\n",
+    );
+    let proxy = Proxy::start(&simple(&[&backend]));
+    for _ in 0..2 {
+        let response = proxy.get("/");
+        assert_eq!((response.text().as_str(), response.trailers.as_str()), ("hi", "X-Sum: 2\r\n"));
+    }
 }
