@@ -5,7 +5,7 @@
 use evenkeel_tools::row::Row;
 
 use crate::support::{Backend, Proxy, simple, with_listener};
-use crate::{Setting, judge, judge_with};
+use crate::{Setting, check, judge, judge_with};
 
 #[test]
 fn c19_when_we_close_what_is_still_on_its_way_does_no_harm() {
@@ -231,6 +231,35 @@ async fn c20_line_ends_in_what_is_echoed() {
         .and("it stays escaped", |seen| seen.line() == "GET /x?%0d%0aX:%20y HTTP/1.1")
         .and("it is no field", |seen| seen.values("x").is_empty());
     judge_with(&setting, echoed.into_iter().chain(refused).chain(raw).chain([passed])).await;
+}
+
+#[test]
+fn c20_line_ends_in_what_a_configuration_says() {
+    // A configuration may be made from what others wrote: it cannot add lines to a message either
+    let config = |listener: &str, route: &str, pool: &str, policy: &str| {
+        format!(
+            "listeners: {{ web: {{ bind: \"127.0.0.1:0\", {listener} }} }}\nroutes:\n  - {{ {route} }}\npools: {{ app: {{ servers: [\"127.0.0.1:1\"], {pool} }} }}\npolicies: {{ edit: {{ fields: {policy} }} }}\n"
+        )
+    };
+    for bad in ["\\r\\nX: y", "\\n", "\\r", "\\0", "\\x7f"] {
+        let places = [
+            ("identity: { via: \"aHERE\" }", "to: app", "", "{ request: { remove: x } }"),
+            ("", "redirect: \"http://a/HERE\"", "", "{ request: { remove: x } }"),
+            ("", "respond: { content_type: \"a/bHERE\" }", "", "{ request: { remove: x } }"),
+            ("", "to: app", "host: \"aHERE\"", "{ request: { remove: x } }"),
+            ("", "to: app", "", "{ request: { set: { x: \"aHERE\" } } }"),
+            ("", "to: app", "", "{ request: { add: { \"aHERE\": b } } }"),
+            ("", "to: app", "", "{ response: { add: { x: \"aHERE\" } } }"),
+            ("", "to: app", "", "{ response: { set: { \"aHERE\": b } } }"),
+        ];
+        for (listener, route, pool, policy) in places {
+            let text = config(listener, route, pool, policy);
+            let (code, said) = check(&text.replace("HERE", ""));
+            assert_eq!(code, Some(0), "{text} {said}");
+            let (code, said) = check(&text.replace("HERE", bad));
+            assert_eq!(code, Some(78), "{bad} in {text} {said}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

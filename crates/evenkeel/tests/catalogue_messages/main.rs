@@ -17,11 +17,12 @@ mod request_line;
 mod target;
 
 use std::collections::HashMap;
+use std::process::{Command, Stdio};
 
 use evenkeel_tools::faultd::{Faultd, Options};
 use evenkeel_tools::oracle::{Lanes, Oracle};
 use evenkeel_tools::row::Row;
-use support::Proxy;
+use support::{Directory, Proxy};
 
 /// Listeners of the proxy, each with a backend of its own.
 const LANES: usize = 8;
@@ -95,6 +96,16 @@ async fn start(setting: &Setting) -> (Proxy, Lanes) {
     let lanes = backends.into_iter().enumerate();
     let lanes = lanes.map(|(lane, backend)| Oracle { proxy: addresses[&lane], backend });
     (proxy, Lanes(lanes.collect()))
+}
+
+/// Checks a configuration; the exit status, and what was said.
+fn check(config: &str) -> (Option<i32>, String) {
+    let directory = Directory::new();
+    let file = directory.0.join("evenkeel.yaml");
+    std::fs::write(&file, config).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let output = check.arg("check").arg(&file).stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 fn resident_kib(process: u32) -> u64 {

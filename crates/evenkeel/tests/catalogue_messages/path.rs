@@ -3,12 +3,9 @@
 //! Elsewhere: E4 waits for rewrites of the path; for E11, nothing is cached, so there is no default
 //! that a suffix could trick.
 
-use std::process::{Command, Stdio};
-
 use evenkeel_tools::row::Row;
 
-use crate::support::Directory;
-use crate::{Setting, judge, judge_with};
+use crate::{Setting, check, judge, judge_with};
 
 fn request(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -248,18 +245,13 @@ async fn e09_expressions_take_linear_time() {
 
 #[test]
 fn e09_expressions_have_a_size() {
-    let directory = Directory::new();
-    let file = directory.0.join("evenkeel.yaml");
     for pattern in ["a".repeat(1024 * 1024), "(a{1000}){1000}".into(), "[a-z]{999999}".into()] {
         let config = format!(
             "listeners: {{ web: {{ bind: \"127.0.0.1:0\" }} }}\nroutes:\n  - {{ match: {{ path: {{ regex: \"{pattern}\" }} }}, respond: {{ body: x }} }}\n"
         );
-        std::fs::write(&file, config).unwrap();
-        let mut check = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-        check.arg("check").arg(&file).stdin(Stdio::null());
-        let output = check.output().unwrap();
-        let shown: String = String::from_utf8_lossy(&output.stderr).chars().take(300).collect();
-        assert_eq!(output.status.code(), Some(78), "{shown}");
+        let (code, said) = check(&config);
+        let shown: String = said.chars().take(300).collect();
+        assert_eq!(code, Some(78), "{shown}");
         assert!(shown.contains("size limit"), "{shown}");
     }
 }
