@@ -197,6 +197,7 @@ async fn d18_a_redirect_leads_where_the_configuration_says() {
             "  - { match: { path: /fixed }, redirect: \"https://good.example${path}${query}\" }\n",
             "  - { match: { path: /strip }, redirect: \"https://good.example${path.rest}\" }\n",
             "  - { match: { path: /same }, redirect: \"https://${host}${path}\" }\n",
+            "  - { match: { method: OPTIONS }, redirect: \"https://good.example${path}\" }\n",
         ]
         .concat(),
         ..Setting::default()
@@ -217,6 +218,10 @@ async fn d18_a_redirect_leads_where_the_configuration_says() {
             leads("/strip//evil", "a", "https://good.example/evil"),
             leads("/strip/@evil", "a", "https://good.example/@evil"),
             leads("/same", "H.Example.:8080", "https://H.Example./same"),
+            Row::refused("GET /same/evil.com HTTP/1.0\r\n\r\n", 400, "bad_host"),
+            Row::new(request("OPTIONS *", "a"), 308).and("a `*` is no part of a host", |seen| {
+                seen.answers[0].head.field("location") == Some("https://good.example/")
+            }),
         ],
     )
     .await;

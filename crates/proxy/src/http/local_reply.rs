@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use evenkeel_codec::BodyLength;
+use evenkeel_codec::{BodyLength, RequestError};
 use evenkeel_config::model::{Redirect, RedirectPart, Respond};
 use evenkeel_runtime::{self as runtime, TcpStream};
 
@@ -51,6 +51,10 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
 /// Answers with a redirect.
 pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -> Next {
     const NAME: &[u8] = b"location: ";
+    if exchange.head.host.is_empty() && redirect.to.contains(&RedirectPart::Host) {
+        // An old client that names none: what follows would be taken for it.
+        return send(exchange, Failure::new(Reason::BadRequest(RequestError::BadHost))).await;
+    }
     let mut location = Vec::with_capacity(128);
     location.extend_from_slice(NAME);
     for part in &redirect.to {
@@ -58,10 +62,9 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
         match part {
             RedirectPart::Text(text) => location.extend_from_slice(text.as_bytes()),
             RedirectPart::Host => location.extend_from_slice(exchange.head.host_name.of(bytes)),
-            RedirectPart::Path => location.extend_from_slice(exchange.path()),
+            RedirectPart::Path => location.extend_from_slice(path_from(exchange, 0)),
             RedirectPart::PathRest => {
-                let rest = exchange.path().get(exchange.prefix_len..).unwrap_or_default();
-                location.extend_from_slice(rest);
+                location.extend_from_slice(path_from(exchange, exchange.prefix_len));
             }
             RedirectPart::Query => {
                 if let Some(query) = exchange.head.target.query {
@@ -82,6 +85,15 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
     let reply =
         Reply { status: redirect.status, content_type: "", word: "", extra: &extra, body: b"" };
     write(exchange, &reply, true).await
+}
+
+/// The path without its first bytes. What is asked about the whole server has none (RFC 9112
+/// §3.2.4), and a `*` behind a host would be part of it.
+fn path_from<'e>(exchange: &'e Exchange<'_>, from: usize) -> &'e [u8] {
+    match exchange.path() {
+        b"*" => b"/",
+        path => path.get(from..).unwrap_or_default(),
+    }
 }
 
 /// What a client chooses comes first, or after nothing but a slash.
