@@ -19,6 +19,7 @@ pub enum ChunkError {
     SizeTooLarge,
     BadExtension,
     ExtensionsTooLong,
+    TooMuchOverhead,
     BadEnd,
     BadTrailer,
     TrailersTooLong,
@@ -32,6 +33,7 @@ impl ChunkError {
             Self::SizeTooLarge => "chunk_size_too_large",
             Self::BadExtension => "bad_chunk_extension",
             Self::ExtensionsTooLong => "chunk_extensions_too_long",
+            Self::TooMuchOverhead => "too_much_chunk_overhead",
             Self::BadEnd => "bad_chunk_end",
             Self::BadTrailer => "bad_trailer",
             Self::TrailersTooLong => "trailers_too_long",
@@ -73,6 +75,10 @@ pub struct ChunkedDecoder {
     state: State,
     limits: TrailerLimits,
     extensions: usize,
+    /// Bytes around the data so far.
+    overhead: u64,
+    /// Bytes of data so far.
+    data: u64,
     trailers: Trailers,
 }
 
@@ -113,17 +119,32 @@ const DIGITS_MAX: u8 = 16;
 /// Largest chunk. No sum of sizes may wrap, and no body is that long.
 const SIZE_MAX: u64 = u64::MAX >> 8;
 
+/// Bytes around the data for each byte of it, beyond which a sender only wants to cost us work
+/// (RFC 9112 §7.1.1): chunks of one byte have 5, padded to 8 digits 12.
+const OVERHEAD_MAX: u64 = 16;
+
+/// Bytes around the data that are free, so that a short body may have any.
+const OVERHEAD_FREE: u64 = 8 * 1024;
+
 impl ChunkedDecoder {
     /// A body from its beginning.
     pub fn new(limits: TrailerLimits) -> Self {
-        Self { state: BEGIN, limits, extensions: 0, trailers: Trailers::default() }
+        let trailers = Trailers::default();
+        Self { state: BEGIN, limits, extensions: 0, overhead: 0, data: 0, trailers }
     }
 
     /// Ready for the next body; keeps its memory.
     pub fn reset(&mut self) {
         self.state = BEGIN;
         self.extensions = 0;
+        (self.overhead, self.data) = (0, 0);
         self.trailers.clear();
+    }
+
+    /// A value of the message's `Connection`: what it names is no trailer to pass on either (RFC
+    /// 9110 §7.6.1).
+    pub fn nominate(&mut self, connection: &[u8]) {
+        self.trailers.nominate(connection);
     }
 
     /// Decodes in place: the data in `buffer` is moved to its front.
@@ -142,6 +163,7 @@ impl ChunkedDecoder {
                 }
                 at += take;
                 payload += take;
+                self.data = self.data.saturating_add(take as u64);
                 state = match left - take as u64 {
                     0 => State::DataCr,
                     left => State::Data { left },
@@ -162,6 +184,9 @@ impl ChunkedDecoder {
 
     /// The state after one byte that is not data.
     fn step(&mut self, state: State, byte: u8) -> Result<State, ChunkError> {
+        if !matches!(state, State::Trailer) {
+            self.overhead = self.overhead.saturating_add(1);
+        }
         match (state, byte) {
             (State::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 add_digit(size, digits, byte)
@@ -181,7 +206,10 @@ impl ChunkedDecoder {
             }
             (State::Extension { size, part }, _) => self.extend(size, part, byte),
             (State::SizeEnd { size: 0 }, b'\n') => Ok(State::Trailer),
-            (State::SizeEnd { size }, b'\n') => Ok(State::Data { left: size }),
+            (State::SizeEnd { size }, b'\n') => match self.has_too_much_overhead() {
+                true => Err(ChunkError::TooMuchOverhead),
+                false => Ok(State::Data { left: size }),
+            },
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(BEGIN),
             (State::SizeEnd { .. }, _) if plant::is(Bug::ControlInExtension) => Ok(state),
@@ -194,6 +222,11 @@ impl ChunkedDecoder {
             },
             (State::Data { .. } | State::Done, _) => Ok(state),
         }
+    }
+
+    fn has_too_much_overhead(&self) -> bool {
+        let fair = OVERHEAD_FREE.saturating_add(self.data.saturating_mul(OVERHEAD_MAX));
+        self.overhead > fair
     }
 
     fn extend(&mut self, size: u64, part: Extension, byte: u8) -> Result<State, ChunkError> {

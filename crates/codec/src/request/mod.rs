@@ -43,6 +43,8 @@ pub struct RequestHead {
     pub body: BodyLength,
     /// The connection may be used again (RFC 9112 §9.3).
     pub persistent: bool,
+    /// The client has said that it sends nothing after this request (RFC 9112 §9.6).
+    pub last: bool,
     /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// The protocols offered, when the request may become a tunnel (RFC 9110 §7.8).
@@ -220,10 +222,13 @@ impl RequestHead {
             Method::Get | Method::Head | Method::Delete | Method::Options | Method::Other
         );
         let has_end = bodyless || self.body != BodyLength::None;
-        self.persistent = match self.version {
+        let keeps = match self.version {
             Version::Http11 => !options.close,
-            Version::Http10 => options.keep_alive && !options.close && has_end,
+            Version::Http10 => options.keep_alive && !options.close,
         };
+        let has_end = has_end || self.version == Version::Http11;
+        self.persistent = keeps && has_end;
+        self.last = !keeps && has_end;
     }
 
     /// RFC 9110 §10.1.1: there is one expectation, and HTTP/1.0 has none.

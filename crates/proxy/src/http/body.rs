@@ -216,11 +216,12 @@ impl Pump {
                 (decoded.consumed, decoded.payload)
             }
         };
+        // Before any failure: what was taken for body must never be read as the next request.
+        self.block.consumed = consumed;
         self.body_bytes = self.body_bytes.saturating_add(payload as u64);
         if self.body_bytes > self.body_max {
             return Err(PumpError::TooLarge);
         }
-        self.block.consumed = consumed;
         self.block.payload = (buffer.start(), buffer.start() + payload);
         self.frame_chunk(payload);
         Ok(())

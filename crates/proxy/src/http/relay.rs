@@ -54,7 +54,7 @@ pub(crate) async fn relay(
         persist,
     );
     exchange.status = answer.head.status;
-    let source = upstream::response_source(&answer.head);
+    let source = upstream::response_source(&answer.head, answer.buffer.all());
     let response = Pump::new(head, source, sink, u64::MAX);
     let mut relay = Relay { response, request, answer, ended: false };
     let result = relay.run(exchange).await;

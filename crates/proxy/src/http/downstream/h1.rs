@@ -40,11 +40,13 @@ pub(crate) enum Next {
 
 impl Next {
     /// After a complete response. Bytes that the client has sent and nobody will read would turn
-    /// an ordinary close into a reset.
+    /// an ordinary close into a reset: so they are read, unless it said that none will come.
     pub(crate) fn after_response(exchange: &Exchange<'_>, persist: bool) -> Self {
         match persist {
             true => Self::Wait,
-            false if exchange.received && exchange.buffer.is_empty() => Self::Close,
+            false if exchange.head.last && exchange.received && exchange.buffer.is_empty() => {
+                Self::Close
+            }
             false => Self::Linger,
         }
     }
@@ -158,7 +160,11 @@ async fn receive_head(
                 since = None;
             }
             let since = *since.get_or_insert_with(runtime::now);
-            let deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            let mut deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            if connection.requests.get() == 1 {
+                // Not from its first byte, which a client may hold back (RFC 9112 §9.5).
+                deadline = deadline.min(connection.opened + listener.timeouts.head);
+            }
             connection.state.allow_until(deadline);
         }
         if buffer.is_full() {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
-    BodyLength, ChunkedDecoder, HeadLimits, Method, Parse, RequestContext, ResponseError,
-    ResponseHead, TrailerLimits,
+    BodyLength, ChunkedDecoder, Field, HeadLimits, Known, Method, Parse, RequestContext,
+    ResponseError, ResponseHead, TrailerLimits,
 };
 use evenkeel_runtime::{self as runtime, TcpStream};
 
@@ -145,7 +145,16 @@ pub(crate) async fn send(
 /// A decoder for a chunked request body, with the listener's bounds on trailers.
 pub(crate) fn request_decoder(exchange: &Exchange<'_>) -> Box<ChunkedDecoder> {
     let fields = exchange.listener().map_or(100, |listener| listener.config.limits.fields);
-    Box::new(ChunkedDecoder::new(TrailerLimits { fields, ..TrailerLimits::default() }))
+    let limits = TrailerLimits { fields, ..TrailerLimits::default() };
+    decoder(limits, &exchange.head.fields, exchange.buffer.all())
+}
+
+fn decoder(limits: TrailerLimits, fields: &[Field], bytes: &[u8]) -> Box<ChunkedDecoder> {
+    let mut decoder = Box::new(ChunkedDecoder::new(limits));
+    for field in fields.iter().filter(|field| field.known == Known::Connection) {
+        decoder.nominate(field.value.of(bytes));
+    }
+    decoder
 }
 
 fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
@@ -407,13 +416,13 @@ pub(crate) fn of_client(error: &PumpError) -> Reason {
 }
 
 /// How a response body of this length arrives.
-pub(crate) fn response_source(head: &ResponseHead) -> crate::http::body::Source {
+pub(crate) fn response_source(head: &ResponseHead, bytes: &[u8]) -> crate::http::body::Source {
     use crate::http::body::Source;
     match head.body {
         BodyLength::None => Source::Done,
         BodyLength::Exact(length) => Source::Exact(length),
         BodyLength::Chunked => {
-            Source::Chunked(Box::new(ChunkedDecoder::new(TrailerLimits::default())))
+            Source::Chunked(decoder(TrailerLimits::default(), &head.fields, bytes))
         }
         BodyLength::UntilClose => Source::UntilClose,
     }
