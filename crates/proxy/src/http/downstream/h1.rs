@@ -161,7 +161,7 @@ async fn receive_head(
             }
             let since = *since.get_or_insert_with(runtime::now);
             let mut deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
-            if connection.requests.get() == 1 {
+            if connection.requests.get() == 1 && !plant::is(Bug::SlowHeadForEver) {
                 // Not from its first byte, which a client may hold back (RFC 9112 §9.5).
                 deadline = deadline.min(connection.opened + listener.timeouts.head);
             }
