@@ -15,7 +15,7 @@ pub fn spawn(task: impl Future<Output = ()> + 'static) {
     if crate::sim::is_running() {
         return crate::sim::spawn(Box::pin(task));
     }
-    drop(tokio::task::spawn_local(task));
+    drop(tokio::task::spawn_local(crate::clock::Stepping { task }));
 }
 
 /// Lets the other tasks of this worker run first.

@@ -83,7 +83,8 @@ pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
         go(&people, client.run());
     }
     let sound = !matches!(scenario.kind, Kind::Rough | Kind::Storm);
-    let honest = scenario.servers.iter().all(|nature| nature.spoils == 0);
+    let honest =
+        scenario.servers.iter().all(|nature| nature.spoils == 0 && nature.idle_close.is_none());
     for _ in 0..scenario.attackers {
         go(&people, attacker::run(oracle.clone(), scenario.chance.fork(), sound, honest));
     }
