@@ -138,3 +138,102 @@ fn f05_f11_and_f12_connect_and_trace_are_refused_with_all_that_follows() {
         ),
     ]);
 }
+
+#[test]
+fn f07_a_server_switches_only_to_what_was_offered_and_only_if_asked() {
+    // RFC 9110 §7.8, §15.2.2
+    let stage = Stage::new();
+    let websocket = "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    Answer::refused("unasked", websocket).judge(&stage);
+    Answer::refused("unnamed", "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n")
+        .to("GET", OFFER)
+        .judge(&stage);
+    for (name, bytes) in [
+        ("other", "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        ("one more", "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket, x\r\n\r\n"),
+        (
+            "two lines",
+            "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n\r\n",
+        ),
+        ("nothing", "HTTP/1.1 101 S\r\nConnection: upgrade\r\n\r\n"),
+        ("by 1.0", "HTTP/1.0 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ] {
+        Answer::refused(name, bytes).to("GET", OFFER).judge(&stage);
+    }
+    // The offer of an HTTP/1.0 client is none.
+    let old = "HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let hex: String = websocket.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let response = stage.proxy.ask(format!("GET /raw/whole/keep/{hex} {old}"));
+    assert_eq!((response.status, response.reason()), (502, "bad_response"));
+    stage.canary("1.0");
+}
+
+#[test]
+fn f08_f09_and_f10_upgrades_past_the_rules_are_not_offered() {
+    // RFC 9113 §3.1, RFC 9110 §7.8, RFC 2817: h2c and TLS would speak HTTP where nobody looks.
+    let backend = Backend::named("only");
+    let proxy = Proxy::start(&simple(&[&backend]));
+    for (fields, body) in [
+        ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", ""),
+        (
+            "Connection: Upgrade\r\nConnection: HTTP2-Settings\r\nUpgrade: H2C\r\nHTTP2-Settings: AAMAAABk\r\n",
+            "",
+        ),
+        ("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: websocket,,h2c\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: h2c/1\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: h2\r\n", ""),
+        ("HTTP2-Settings: AAMAAABk\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: tls/1.2, HTTP/1.1\r\n", ""),
+        ("Upgrade: websocket\r\n", ""),
+        ("Connection: Upgrade\r\n", ""),
+        ("Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n", "abc"),
+        (
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n",
+            "0\r\n\r\n",
+        ),
+    ] {
+        let response = proxy.ask(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}"));
+        assert_eq!(response.status, 200, "{fields}");
+        let received = backend.received().pop().unwrap();
+        for name in ["upgrade", "connection", "http2-settings"] {
+            assert_eq!(received.field(name), None, "{fields}");
+        }
+    }
+    let behind = "GET /echo/second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    Stage::new().judge(&[
+        served("h2c", &format!("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n{behind}"), &[200], 2),
+        served("h2c and its preface", "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[200], 1),
+        served("a body", &format!("POST /echo HTTP/1.1\r\nHost: a\r\n{OFFER}Content-Length: 3\r\n\r\nabc{behind}"), &[200], 2),
+    ]);
+}
+
+#[test]
+fn f14_a_tunnel_carries_the_end_of_either_side_and_what_the_other_still_sends() {
+    // RFC 9110 §7.8: the server ends first, the client goes on; nothing is lost.
+    let (told, heard) = std::sync::mpsc::channel();
+    let told = std::sync::Mutex::new(told);
+    let backend = Backend::on_head(move |_, stream| {
+        reply(
+            stream,
+            "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nlast words",
+        );
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        told.lock().unwrap().send(all).unwrap();
+        Then::Close
+    });
+    let proxy = Proxy::start(&simple(&[&backend]));
+    let mut client = proxy.connect();
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{OFFER}\r\n"));
+    assert_eq!(client.response().status, 101);
+    assert_eq!(client.rest(), b"last words", "and then the server's end");
+    let sent = vec![b'x'; 300_000];
+    client.send(&sent);
+    client.end();
+    let received = heard.recv_timeout(crate::support::LIMIT).unwrap();
+    assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
+}
