@@ -237,3 +237,41 @@ fn f14_a_tunnel_carries_the_end_of_either_side_and_what_the_other_still_sends() 
     let received = heard.recv_timeout(crate::support::LIMIT).unwrap();
     assert!(received == sent, "{} of {} bytes", received.len(), sent.len());
 }
+
+#[test]
+fn f15_a_proxy_routed_to_itself_answers_508_instead_of_asking_itself_for_ever() {
+    // RFC 9110 §7.6.3; the client can neither take the count away nor turn it back.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let proxy = Proxy::start(&format!(
+        "listeners:\n  web:\n    bind: 127.0.0.1:{port}\nroutes:\n  - to: app\npools:\n  app:\n    servers: [\"127.0.0.1:{port}\"]\n    retry: {{ attempts: 3 }}\n"
+    ));
+    let descriptors =
+        || std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().flatten().count();
+    let before = descriptors();
+    for fields in [
+        "",
+        "X-Evenkeel-Hops: 0\r\n",
+        "X-Evenkeel-Hops: -1\r\nX-Evenkeel-Hops: x\r\n",
+        "Connection: close, x-evenkeel-hops\r\n",
+        "X-Evenkeel-Hops: 4294967295\r\n",
+        "X-Evenkeel-Hops: 99999999999999999999999999\r\n",
+    ] {
+        let response = proxy.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        assert_eq!((response.status, response.complete), (508, true), "{fields}");
+    }
+    let opened = descriptors().saturating_sub(before);
+    assert!(opened < 6 * 20, "{opened} descriptors for six requests");
+}
+
+#[test]
+fn f15_proxies_in_a_row_are_no_loop() {
+    let backend = Backend::named("only");
+    let mut proxies = vec![Proxy::start(&simple(&[&backend]))];
+    for _ in 0..3 {
+        let next = proxies.last().unwrap().addresses[0];
+        let config = simple(&[&backend]).replace(&backend.address.to_string(), &next.to_string());
+        proxies.push(Proxy::start(&config));
+    }
+    assert_eq!(proxies.last().unwrap().get("/").text(), "only");
+    assert_eq!(backend.only().field("x-evenkeel-hops"), Some("4"));
+}

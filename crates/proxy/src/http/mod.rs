@@ -5,6 +5,7 @@ pub(crate) mod downstream;
 pub(crate) mod exchange;
 pub(crate) mod forwarded;
 pub(crate) mod heads;
+pub(crate) mod hops;
 pub(crate) mod interim;
 pub(crate) mod local_reply;
 pub(crate) mod patience;
