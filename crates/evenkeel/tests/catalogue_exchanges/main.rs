@@ -15,4 +15,5 @@
 mod support;
 
 mod hop_by_hop;
+mod reuse;
 mod stage;

@@ -138,7 +138,7 @@ impl Relay {
         result: Result<(), Reason>,
     ) -> End {
         let worker = exchange.connection.worker.clone();
-        let Answer { head, mut buffer, connection, request_sent, .. } = self.answer;
+        let Answer { head, mut buffer, connection, request_sent, body_unasked, .. } = self.answer;
         exchange.bytes_out = exchange.bytes_out.saturating_add(self.response.sent);
         exchange.body_bytes_in = self.request.body_bytes;
         exchange.received = self.request.is_received();
@@ -149,9 +149,11 @@ impl Relay {
         let scratch = self.response.settle(&mut buffer);
         worker.stock.give_scratch(scratch);
         // Bytes beyond the response are nobody's: such a connection is never used again
-        // (RFC 9112 §9.2). Nor is one that has not been given the whole request.
+        // (RFC 9112 §9.2). Nor is one that has not been given the whole request, or not asked for
+        // the body that it was given (RFC 9110 §10.1.1).
         let reusable = complete
             && request_sent
+            && !body_unasked
             && head.persistent
             && head.body.is_delimited()
             && buffer.is_empty();
