@@ -15,5 +15,6 @@
 mod support;
 
 mod hop_by_hop;
+mod pipelining;
 mod reuse;
 mod stage;
