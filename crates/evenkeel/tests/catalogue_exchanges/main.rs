@@ -16,5 +16,6 @@ mod support;
 
 mod hop_by_hop;
 mod pipelining;
+mod retries;
 mod reuse;
 mod stage;

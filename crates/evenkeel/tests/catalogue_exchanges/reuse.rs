@@ -303,3 +303,39 @@ fn g10_a_client_that_leaves_in_the_middle_of_a_response_leaves_nothing_behind() 
         canary_is_alone(&proxy, &backend);
     }
 }
+
+#[test]
+fn g18_a_connection_that_a_client_has_signed_in_on_serves_nobody_else() {
+    // NTLM and Negotiate sign in the connection, not the request (RFC 4559 §6): who is given it
+    // next would be taken for the one who signed in.
+    let backend = Backend::start(|request, stream| {
+        let challenge = match request.target() {
+            "/ntlm" => "401 U\r\nWWW-Authenticate: NTLM\r\n",
+            "/negotiate" => "401 U\r\nWWW-Authenticate: Basic realm=\"a, b\", negotiate\r\n",
+            "/second" => "401 U\r\nWWW-Authenticate: Digest x\r\nWWW-Authenticate: NTLM TlRM\r\n",
+            "/basic" => "401 U\r\nWWW-Authenticate: Basic realm=x\r\n",
+            _ => "200 OK\r\n",
+        };
+        reply(stream, format!("HTTP/1.1 {challenge}Content-Length: 6\r\n\r\ncanary"));
+        Then::Keep
+    });
+    let proxy = one_worker(&backend);
+    for (target, credentials, is_alone) in [
+        ("/", "", false),
+        ("/basic", "Authorization: Basic eDp5\r\n", false),
+        ("/", "Authorization: NTLMish x\r\n", false),
+        ("/ntlm", "", true),
+        ("/negotiate", "", true),
+        ("/second", "", true),
+        ("/", "Authorization: NTLM TlRMTVNTUAAD\r\n", true),
+        ("/", "authorization: nEGOTIATE YII\r\n", true),
+    ] {
+        proxy.ask(format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\n{credentials}Connection: close\r\n\r\n"
+        ));
+        let signed_in = backend.received().pop().unwrap().connection;
+        assert_eq!(proxy.get("/canary").text(), "canary");
+        let canary = backend.received().pop().unwrap().connection;
+        assert_eq!(canary != signed_in, is_alone, "{target} {credentials}");
+    }
+}

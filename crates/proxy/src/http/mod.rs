@@ -10,6 +10,7 @@ pub(crate) mod interim;
 pub(crate) mod local_reply;
 pub(crate) mod patience;
 pub(crate) mod relay;
+pub(crate) mod sign_in;
 pub(crate) mod splice;
 pub(crate) mod tunnel;
 pub(crate) mod upstream;

@@ -13,7 +13,7 @@ use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
 use crate::http::patience::Patience;
 use crate::http::upstream::{self, Answer};
-use crate::http::{forwarded, tunnel};
+use crate::http::{forwarded, sign_in, tunnel};
 
 /// How an answer that had begun ended.
 pub(crate) enum End {
@@ -53,9 +53,10 @@ pub(crate) async fn relay(
         persist,
     );
     exchange.status = answer.head.status;
+    let signed_in = sign_in::is_bound(exchange, &answer.head, answer.buffer.all());
     let source = upstream::response_source(&answer.head);
     let response = Pump::new(head, source, sink, u64::MAX);
-    let mut relay = Relay { response, request, answer, ended: false };
+    let mut relay = Relay { response, request, answer, ended: false, signed_in };
     let result = relay.run(exchange).await;
     relay.finish(exchange, lease, delimited, persist, result)
 }
@@ -78,6 +79,8 @@ struct Relay {
     answer: Answer,
     /// The request will not be continued.
     ended: bool,
+    /// The server may take whoever asks next on this connection for this client.
+    signed_in: bool,
 }
 
 impl Relay {
@@ -154,6 +157,7 @@ impl Relay {
         let reusable = complete
             && request_sent
             && !body_unasked
+            && !self.signed_in
             && head.persistent
             && head.body.is_delimited()
             && buffer.is_empty();
