@@ -15,6 +15,7 @@
 mod support;
 
 mod hop_by_hop;
+mod hostile_server;
 mod pipelining;
 mod retries;
 mod reuse;
