@@ -133,7 +133,7 @@ impl<'a> Answer<'a> {
 
     fn judge_one(&self, stage: &Stage, how: &str) {
         let name = format!("{} {how}", self.name);
-        eprintln!("{name}"); // shown where something is wrong
+        let _named = Named(&name);
         let hex: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let (method, fields) = self.request;
         let before = stage.backend.answered();
@@ -160,6 +160,17 @@ impl<'a> Answer<'a> {
         let asked = stage.last();
         let canary = stage.canary(&name);
         assert_eq!(asked.connection == canary.connection, self.kept, "{name}: kept or not");
+    }
+}
+
+/// Says which one it was if something goes wrong.
+struct Named<'n>(&'n str);
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("while judging {:?}", self.0);
+        }
     }
 }
 
