@@ -136,7 +136,6 @@ impl<'a> Answer<'a> {
         let _named = Named(&name);
         let hex: String = self.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let (method, fields) = self.request;
-        let before = stage.backend.answered();
         let mut client = stage.proxy.connect();
         client.send(format!(
             "{method} /raw/{how}/{}/{hex} HTTP/1.1\r\nHost: a\r\n{fields}\r\n",
@@ -156,7 +155,8 @@ impl<'a> Answer<'a> {
             Verdict::Cut => assert!(!response.complete, "{name}: {response:?}"),
         }
         // What a server sends before it was asked anything else is nobody's answer.
-        wait_for("the backend to have said all", || stage.backend.answered() > before);
+        let backend = &stage.backend;
+        wait_for("the backend to have said all", || backend.answered() == backend.count());
         let asked = stage.last();
         let canary = stage.canary(&name);
         assert_eq!(asked.connection == canary.connection, self.kept, "{name}: kept or not");
