@@ -319,6 +319,8 @@ impl Pump {
             && self.body_bytes.saturating_add(*left) <= self.body_max
         {
             self.splice = Splice::new(*left);
+            // What the kernel moves is not here: from now on nothing can be sent again.
+            self.blocks += u64::from(self.splice.is_some());
         }
         self.splice.is_some()
     }
