@@ -1,8 +1,6 @@
 //! H: what a broken or hostile server answers, given whole, at every split in two and byte by byte
 //! (RFC 9112 §4 to §8). It may fail its own client's request and nobody else's.
 
-use evenkeel_tools::oracle::Case;
-
 use crate::stage::{Answer, Stage};
 
 /// Each of these heads is answered with 502, and its connection is closed.

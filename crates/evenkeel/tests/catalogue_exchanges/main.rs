@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod endless_server;
 mod hop_by_hop;
 mod hostile_server;
 mod pipelining;
