@@ -17,6 +17,7 @@ mod support;
 mod endless_server;
 mod hop_by_hop;
 mod hostile_server;
+mod identity;
 mod pipelining;
 mod retries;
 mod reuse;

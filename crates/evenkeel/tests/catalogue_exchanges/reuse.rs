@@ -224,6 +224,9 @@ fn g07_bytes_on_an_idle_connection_are_nobodys() {
     }
 }
 
+/// What a client does in the middle of its request.
+type Ending = fn(&mut Client);
+
 #[test]
 fn g09_a_request_that_breaks_off_ends_both_connections() {
     // RFC 9112 §9.5: the server must not wait for the rest, nor take the next request for it.
@@ -249,7 +252,7 @@ fn g09_a_request_that_breaks_off_ends_both_connections() {
     ));
     let head =
         "POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
-    let endings: [(&str, fn(&mut Client), u16); 4] = [
+    let endings: [(&str, Ending, u16); 4] = [
         ("a reset", |client| crate::support::reset(&client.stream), 0),
         ("a close", |client| client.end(), 0),
         ("a bad chunk", |client| client.send("XX\r\n"), 400),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use evenkeel_balancer::Rng;
-use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version};
+use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version, claims};
 use evenkeel_config::model::Identity;
 
 use crate::http::body::Sink;
@@ -184,8 +184,18 @@ fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name
         Known::Forwarded => identity.forwarded || !exchange.trusted,
         Known::XRequestId => identity.request_id || !exchange.trusted,
         Known::Expect => !exchange.head.expects_continue,
-        Known::Other => is_own(name),
+        Known::Other => is_own(name) || is_false_claim(exchange, name),
         _ => false,
+    }
+}
+
+/// Whether the client says of itself what only a trusted peer may say, or says it in a spelling
+/// that no honest one would use.
+fn is_false_claim(exchange: &Exchange<'_>, name: &[u8]) -> bool {
+    match claims::of(name) {
+        Some(claims::Spelling::Plain) => !exchange.trusted,
+        Some(claims::Spelling::Folded) => true,
+        None => false,
     }
 }
 
