@@ -19,6 +19,7 @@ mod hop_by_hop;
 mod hostile_server;
 mod identity;
 mod pipelining;
+mod resources;
 mod retries;
 mod reuse;
 mod stage;
