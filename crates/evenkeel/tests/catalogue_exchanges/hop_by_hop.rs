@@ -241,9 +241,10 @@ fn f14_a_tunnel_carries_the_end_of_either_side_and_what_the_other_still_sends() 
 #[test]
 fn f15_a_proxy_routed_to_itself_answers_508_instead_of_asking_itself_for_ever() {
     // RFC 9110 §7.6.3; the client can neither take the count away nor turn it back.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // An address of its own, so that nobody else happens to have the port.
+    let address = format!("127.77.15.1:{}", 20_000 + std::process::id() % 20_000);
     let proxy = Proxy::start(&format!(
-        "listeners:\n  web:\n    bind: 127.0.0.1:{port}\nroutes:\n  - to: app\npools:\n  app:\n    servers: [\"127.0.0.1:{port}\"]\n    retry: {{ attempts: 3 }}\n"
+        "listeners:\n  web:\n    bind: {address}\nroutes:\n  - to: app\npools:\n  app:\n    servers: [\"{address}\"]\n    retry: {{ attempts: 3 }}\n"
     ));
     let descriptors =
         || std::fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().flatten().count();

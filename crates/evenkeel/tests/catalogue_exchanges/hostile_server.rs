@@ -1,14 +1,11 @@
 //! H: what a broken or hostile server answers, given whole, at every split in two and byte by byte
 //! (RFC 9112 §4 to §8). It may fail its own client's request and nobody else's.
 
-use crate::stage::{Answer, Stage};
+use crate::stage::{Answer, Stage, judge_all};
 
 /// Each of these heads is answered with 502, and its connection is closed.
 fn refused(heads: &[&str]) {
-    let stage = Stage::new();
-    for head in heads {
-        Answer::refused(head, head).judge(&stage);
-    }
+    judge_all(heads.iter().map(|head| Answer::refused(head, head)));
 }
 
 #[test]
@@ -44,7 +41,7 @@ fn h01_codings_that_are_not_chunked_alone_are_refused() {
 #[test]
 fn h02_a_body_that_ends_too_early_is_never_a_clean_end() {
     // RFC 9112 §8
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     for then in ["close", "reset"] {
         for bytes in [
             "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
@@ -55,15 +52,16 @@ fn h02_a_body_that_ends_too_early_is_never_a_clean_end() {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\nX: y\r\n",
         ] {
-            Answer::cut(bytes, bytes, then).judge(&stage);
+            rows.push(Answer::cut(bytes, bytes, then));
         }
     }
+    judge_all(rows);
 }
 
 #[test]
 fn h02_chunks_that_break_a_rule_are_never_a_clean_end() {
     // RFC 9112 §7.1
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     for body in [
         "4\nhalf\r\n0\r\n\r\n",
         "4\r\nhalfX\r\n0\r\n\r\n",
@@ -76,25 +74,26 @@ fn h02_chunks_that_break_a_rule_are_never_a_clean_end() {
         "4\r\nhalf\r\n0\r\n\n",
     ] {
         let bytes = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
-        Answer::cut(body, &bytes, "keep").judge(&stage);
+        rows.push(Answer::cut(body, &bytes, "keep"));
     }
+    judge_all(rows);
 }
 
 #[test]
 fn h03_a_body_that_ends_with_the_connection_is_whole_only_if_that_was_closed_in_order() {
     // RFC 9112 §6.3 rule 8
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     for bytes in [
         "HTTP/1.0 200 OK\r\n\r\nto the end",
         "HTTP/1.1 200 OK\r\n\r\nto the end",
         "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=60\r\n\r\nto the end",
     ] {
-        let closed = Answer { then: "close", ..Answer::whole(bytes, bytes, 200, "to the end") };
-        closed.not_kept().judge(&stage);
-        Answer::cut(bytes, bytes, "reset").judge(&stage);
+        rows.push(Answer::whole(bytes, bytes, 200, "to the end").closed());
+        rows.push(Answer::cut(bytes, bytes, "reset"));
     }
     let empty = "HTTP/1.0 200 OK\r\n\r\n";
-    Answer { then: "close", ..Answer::whole(empty, empty, 200, "") }.not_kept().judge(&stage);
+    rows.push(Answer::whole(empty, empty, 200, "").closed());
+    judge_all(rows);
 }
 
 #[test]
@@ -148,14 +147,14 @@ fn h07_other_versions_and_no_head_at_all_are_refused() {
 #[test]
 fn h08_control_characters_in_the_phrase_reach_nobody() {
     // RFC 9112 §4: a client ignores the phrase, so does a proxy; ours takes its place.
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     for phrase in ["O\0K", "\u{1b}[2J", "O\u{8}K\u{7f}", "ünï", "", " "] {
         let bytes = format!("HTTP/1.1 200 {phrase}\r\nContent-Length: 2\r\n\r\nok");
-        Answer::whole(phrase, &bytes, 200, "ok").judge(&stage);
+        rows.push(Answer::whole(phrase, &bytes, 200, "ok"));
     }
     let hex =
         "485454502f312e3120323030204f004b1b5b324a0d0a436f6e74656e742d4c656e6774683a20300d0a0d0a";
-    let response = stage.proxy.get(&format!("/raw/whole/keep/{hex}"));
+    let response = Stage::new().proxy.get(&format!("/raw/whole/keep/{hex}"));
     assert!(response.head.starts_with("HTTP/1.1 200 OK\r\n"), "{}", response.head);
     for bytes in [
         "HTTP/1.1 200 O\rK\r\nContent-Length: 0\r\n\r\n",
@@ -163,15 +162,15 @@ fn h08_control_characters_in_the_phrase_reach_nobody() {
         "HTTP/1.1 200 O\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200\0OK\r\nContent-Length: 0\r\n\r\n",
     ] {
-        Answer::refused(bytes, bytes).judge(&stage);
+        rows.push(Answer::refused(bytes, bytes));
     }
+    judge_all(rows);
 }
 
 #[test]
 fn h10_a_body_where_none_may_be_is_nobodys() {
     // RFC 9112 §6.3 rule 1, RFC 9110 §8.6
-    let stage = Stage::new();
-    let rows = [
+    judge_all([
         Answer::whole("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, "")
             .to("HEAD", ""),
         Answer::whole(
@@ -243,16 +242,13 @@ fn h10_a_body_where_none_may_be_is_nobodys() {
             "100 and chunks",
             "HTTP/1.1 100 C\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         ),
-    ];
-    for row in rows {
-        row.judge(&stage);
-    }
+    ]);
 }
 
 #[test]
 fn g08_bytes_behind_a_response_are_nobodys() {
     // RFC 9112 §6.3, §9.2
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     let stolen = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen";
     for first in [
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -260,16 +256,17 @@ fn g08_bytes_behind_a_response_are_nobodys() {
     ] {
         for more in [stolen, "\r\n", "H", "\0"] {
             let bytes = format!("{first}{more}");
-            Answer::whole(&bytes, &bytes, 200, "ok").not_kept().judge(&stage);
+            rows.push(Answer::whole(&bytes, &bytes, 200, "ok").not_kept());
         }
-        Answer::whole(first, first, 200, "ok").judge(&stage);
+        rows.push(Answer::whole(first, first, 200, "ok"));
     }
+    judge_all(rows);
 }
 
 #[test]
 fn h14_lengths_at_the_end_of_their_type_are_no_small_ones() {
     // RFC 9110 §8.6, RFC 9112 §7.1: neither wrapped nor cut off
-    let stage = Stage::new();
+    let mut rows = Vec::new();
     for length in [
         "9223372036854775808",
         "18446744073709551615",
@@ -278,11 +275,11 @@ fn h14_lengths_at_the_end_of_their_type_are_no_small_ones() {
         "4294967296000000000000",
     ] {
         let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nok");
-        Answer::refused(length, &bytes).judge(&stage);
+        rows.push(Answer::refused(length, &bytes));
     }
     for length in ["65537", "4294967298", "9223372036854775807"] {
         let bytes = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nok");
-        Answer::cut(length, &bytes, "close").judge(&stage);
+        rows.push(Answer::cut(length, &bytes, "close"));
     }
     for size in [
         "10001",
@@ -295,6 +292,7 @@ fn h14_lengths_at_the_end_of_their_type_are_no_small_ones() {
         let bytes = format!(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nok\r\n0\r\n\r\n"
         );
-        Answer::cut(size, &bytes, "close").judge(&stage);
+        rows.push(Answer::cut(size, &bytes, "close"));
     }
+    judge_all(rows);
 }

@@ -29,11 +29,17 @@ fn o02_names_that_collide_or_nominate_each_other_are_bounded() {
 
 #[test]
 fn o03_where_every_server_is_excluded_the_choice_comes_to_an_end() {
-    let nobody: Vec<String> = (0..40)
+    // Bound, so that nobody else gets the port, but not listening.
+    let sockets: Vec<socket2::Socket> = (0..40)
         .map(|_| {
-            std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+            let (socket, any) = (socket.unwrap(), std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+            socket.bind(&any.into()).unwrap();
+            socket
         })
         .collect();
+    let address = |socket: &socket2::Socket| socket.local_addr().unwrap().as_socket().unwrap();
+    let nobody: Vec<String> = sockets.iter().map(|socket| address(socket).to_string()).collect();
     for balance in [
         "p2c_ewma",
         "p2c",

@@ -58,8 +58,8 @@ fn g15_a_body_that_is_gone_is_not_sent_again_in_part() {
         let body: Vec<u8> = (0..size).map(|n: u32| (n % 251) as u8).collect();
         for _ in 0..2 {
             let mut client = proxy.connect();
-            client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
-            client.try_send(&body);
+            let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+            client.try_send([head.as_bytes(), &body].concat());
             let response = client.response();
             assert!(matches!(response.status, 200 | 502), "{size}: {response:?}");
         }

@@ -70,56 +70,69 @@ pub(crate) enum Verdict {
 }
 
 /// Bytes that a server answers with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) bytes: &'a [u8],
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    name: String,
+    bytes: Vec<u8>,
     /// `keep`, `close` or `reset`.
-    pub(crate) then: &'a str,
-    /// What the client asks, up to the target and after it.
-    pub(crate) request: (&'a str, &'a str),
-    pub(crate) verdict: Verdict,
+    then: &'static str,
+    /// What the client asks: the method, and field lines.
+    request: (&'static str, &'static str),
+    verdict: Verdict,
     /// Whether the connection may serve another request.
-    pub(crate) kept: bool,
+    kept: bool,
 }
 
-/// An ordinary request whose answer is looked at.
-const GET: (&str, &str) = ("GET", "");
+/// Judges all of them, a few at a time, each behind a proxy and before a backend of its own.
+pub(crate) fn judge_all(answers: impl IntoIterator<Item = Answer>) {
+    const AT_ONCE: usize = 8;
+    let answers: Vec<Answer> = answers.into_iter().collect();
+    std::thread::scope(|scope| {
+        for part in answers.chunks(answers.len().div_ceil(AT_ONCE)) {
+            scope.spawn(move || {
+                let stage = Stage::new();
+                part.iter().for_each(|answer| answer.judge(&stage));
+            });
+        }
+    });
+}
 
-impl<'a> Answer<'a> {
+impl Answer {
     /// What must be refused.
-    pub(crate) fn refused(name: &'a str, bytes: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        let bytes = bytes.as_ref();
-        Self { name, bytes, then: "keep", request: GET, verdict: Verdict::Refused, kept: false }
+    pub(crate) fn refused(name: &str, bytes: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: bytes.as_bytes().to_vec(),
+            then: "keep",
+            request: ("GET", ""),
+            verdict: Verdict::Refused,
+            kept: false,
+        }
     }
 
     /// What must arrive, on a connection that lives on.
-    pub(crate) fn whole(
-        name: &'a str,
-        bytes: &'a (impl AsRef<[u8]> + ?Sized),
-        status: u16,
-        body: &'static str,
-    ) -> Self {
+    pub(crate) fn whole(name: &str, bytes: &str, status: u16, body: &'static str) -> Self {
         let verdict = Verdict::Whole(status, body);
         Self { verdict, kept: true, ..Self::refused(name, bytes) }
     }
 
     /// What ends too early.
-    pub(crate) fn cut(
-        name: &'a str,
-        bytes: &'a (impl AsRef<[u8]> + ?Sized),
-        then: &'a str,
-    ) -> Self {
+    pub(crate) fn cut(name: &str, bytes: &str, then: &'static str) -> Self {
         Self { verdict: Verdict::Cut, then, ..Self::refused(name, bytes) }
     }
 
-    /// On a connection that must not be used again.
+    /// On a connection that is closed behind it, or must not be used again.
     pub(crate) fn not_kept(self) -> Self {
         Self { kept: false, ..self }
     }
 
+    /// And then the server closes.
+    pub(crate) fn closed(self) -> Self {
+        Self { kept: false, then: "close", ..self }
+    }
+
     /// To this method, with these field lines.
-    pub(crate) fn to(self, method: &'a str, fields: &'a str) -> Self {
+    pub(crate) fn to(self, method: &'static str, fields: &'static str) -> Self {
         Self { request: (method, fields), ..self }
     }
 
