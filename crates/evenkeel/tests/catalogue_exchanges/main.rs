@@ -18,6 +18,7 @@ mod endless_server;
 mod hop_by_hop;
 mod hostile_server;
 mod identity;
+mod large_bodies;
 mod pipelining;
 mod resources;
 mod retries;
