@@ -152,3 +152,47 @@ fn g06_a_response_in_the_middle_of_a_large_upload_ends_the_use_of_both_connectio
         assert!(client.is_closed(), "{length}");
     }
 }
+
+#[test]
+fn g09_what_a_broken_upload_left_in_the_kernel_is_nobodys() {
+    // One upload gets stuck in the pipe and breaks off; the next must not meet its bytes there.
+    let (told, heard) = std::sync::mpsc::channel();
+    let (break_off, gate) = std::sync::mpsc::channel();
+    let (told, gate) = (Mutex::new(told), Mutex::new(gate));
+    let backend = Backend::on_head(move |request, stream| {
+        let length: usize = request.field("content-length").unwrap().parse().unwrap();
+        if request.target() == "/stuck" {
+            let _ = told.lock().unwrap().send(());
+            let _ = gate.lock().unwrap().recv_timeout(crate::support::LIMIT); // reads nothing
+            return Then::Reset;
+        }
+        let mut body = vec![0; length];
+        let whole = stream.read_exact(&mut body).is_ok() && body.iter().all(|byte| *byte == b'B');
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{whole:5}"));
+        Then::Close
+    });
+    let proxy = one_worker(&backend);
+    for _ in 0..3 {
+        let mut client = proxy.connect();
+        client.send("PUT /stuck HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+        heard.recv_timeout(crate::support::LIMIT).expect("the head to arrive");
+        // As much as sockets and pipe hold, and no more.
+        client.stream.set_nonblocking(true).unwrap();
+        let mut refusals = 0;
+        wait_for("the way to be full", || {
+            let taken = std::io::Write::write(&mut client.stream, &[b'A'; 64 * 1024]);
+            refusals = if taken.is_ok() { 0 } else { refusals + 1 };
+            refusals > 20
+        });
+        break_off.send(()).unwrap();
+        client.stream.set_nonblocking(false).unwrap();
+        let response = client.response();
+        assert_eq!(response.status, 502, "the proxy has noticed");
+        let mut client = proxy.connect();
+        client.send("PUT /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        // Apart from the head, so that the backend finds it in the stream.
+        wait_for("the head to arrive", || backend.received().last().unwrap().target() == "/whole");
+        client.send(vec![b'B'; 1_000_000]);
+        assert_eq!(client.response().text(), "true ");
+    }
+}
