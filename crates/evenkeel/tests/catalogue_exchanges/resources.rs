@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 
 use crate::stage::resident;
-use crate::support::{Backend, Client, Proxy, Then, reply, reset, simple, wait_for, with_listener};
+use crate::support::{
+    Backend, Client, Proxy, Then, reply, reset, simple, wait_for, with_listener, with_pool,
+};
 
 #[test]
 fn o02_names_that_collide_or_nominate_each_other_are_bounded() {
@@ -165,4 +167,34 @@ fn o12_memory_is_bounded_by_what_a_connection_may_hold() {
         assert!(grown < bound, "{name}: grew by {grown} bytes, bound {bound}");
         drop(clients);
     }
+}
+
+#[test]
+fn o04_a_request_that_finds_no_descriptor_for_a_server_is_told_so() {
+    // The accepting half is in `tests/limits.rs`.
+    let backend = Backend::named("only");
+    let config = with_pool(&[&backend], "    keep_alive: { idle_max: 0 }\n");
+    let mut proxy = Proxy::start(&format!("workers: 1\n{config}"));
+    let id = proxy.id();
+    let limit = |soft: &str| {
+        let nofile = format!("--nofile={soft}:");
+        let arguments = ["--pid", &id.to_string(), &nofile];
+        assert!(std::process::Command::new("prlimit").args(arguments).status().unwrap().success());
+    };
+    let mut client = proxy.connect();
+    let mut ask = || {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.response()
+    };
+    assert_eq!(ask().text(), "only");
+    // Numbers are given from below: under 0 there is none, whichever are in use.
+    limit("0");
+    for _ in 0..3 {
+        let response = ask();
+        assert_eq!((response.status, response.reason()), (503, "out_of_descriptors"));
+        assert_eq!(response.field("retry-after"), Some("1"));
+    }
+    limit("1024");
+    assert_eq!(ask().text(), "only");
+    assert!(proxy.is_running());
 }
