@@ -7,7 +7,7 @@ use std::time::Duration;
 use evenkeel_tools::faultd::{Faultd, Options};
 use evenkeel_tools::load::{Load, run};
 
-use crate::support::{Backend, Proxy, Then, reply, with_pool};
+use crate::support::{Backend, Proxy, Then, reply, wait_for, with_pool};
 
 /// The first server breaks off before a byte of the answer, after it has read this much of the
 /// request's body; the second answers.
@@ -127,4 +127,27 @@ async fn g19_no_stray_502_while_the_backend_closes_idle_connections() {
     assert_eq!((outcome.ok(), outcome.failed()), (6_000, 0), "{:?}", outcome.classes);
     assert!(backend.connections() > 100, "the backend closed {} times", backend.connections());
     assert!(backend.by_id().values().all(|times| *times == 1), "a request was executed twice");
+}
+
+#[test]
+fn g19_a_large_upload_that_met_an_idle_close_is_repeated_while_its_body_is_with_the_client() {
+    let backend = Backend::on_head(|request, stream| {
+        if request.turn > 0 {
+            return Then::Reset;
+        }
+        let length = request.field("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        std::io::Read::read_exact(stream, &mut body).unwrap();
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{:7}", body.len()));
+        Then::Keep
+    });
+    let no_retry = with_pool(&[&backend], "    retry: { attempts: 0 }\n");
+    let proxy = Proxy::start(&format!("workers: 1\n{no_retry}"));
+    assert_eq!(proxy.get("/").status, 200);
+    let mut client = proxy.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    wait_for("the second try", || backend.count() == 3);
+    client.send(vec![b'x'; 1_000_000]);
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (200, "1000000"));
 }

@@ -74,6 +74,8 @@ pub(crate) struct Pump {
     /// Blocks begun; the first carries the head.
     blocks: u64,
     splice: Option<Splice>,
+    /// Bytes that the kernel has moved. They are not here any more.
+    spliced: u64,
     /// What it waits for, valid after a `Pending`.
     pub(crate) waiting: Waiting,
     /// Bytes of body received so far, decoded.
@@ -108,6 +110,7 @@ impl Pump {
             block,
             blocks: 0,
             splice: None,
+            spliced: 0,
             waiting: Waiting::Sink,
             body_bytes: 0,
             sent: 0,
@@ -154,7 +157,7 @@ impl Pump {
     /// The message can be sent again from its beginning: all that was taken from the sender is
     /// still in the first block.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.blocks <= 1 && self.splice.is_none()
+        self.blocks <= 1 && self.spliced == 0
     }
 
     /// Begins again with another head; only after [`Self::is_replayable`].
@@ -162,6 +165,7 @@ impl Pump {
         self.block.length = self.block.length - self.block.head.len() + head.len();
         self.block.written = 0;
         self.sent = 0;
+        self.splice = None;
         std::mem::replace(&mut self.block.head, head)
     }
 
@@ -319,8 +323,6 @@ impl Pump {
             && self.body_bytes.saturating_add(*left) <= self.body_max
         {
             self.splice = Splice::new(*left);
-            // What the kernel moves is not here: from now on nothing can be sent again.
-            self.blocks += u64::from(self.splice.is_some());
         }
         self.splice.is_some()
     }
@@ -334,6 +336,7 @@ impl Pump {
         let Some(splice) = &mut self.splice else { return Poll::Ready(Ok(())) };
         let (received, sent) = (splice.received, splice.sent);
         let result = splice.poll(cx, from, to);
+        self.spliced = self.spliced.saturating_add(splice.received - received);
         self.body_bytes = self.body_bytes.saturating_add(splice.received - received);
         self.sent = self.sent.saturating_add(splice.sent - sent);
         self.waiting = splice.waiting;
