@@ -10,7 +10,9 @@
 //! | `/close/…` | closes after the response; `/idle-close/MS/…`: that much later |
 //! | `/reset`, `/eof` | ends without an answer |
 //! | `/truncate/N/M` | announces N bytes, sends M, closes; `/reset-after/N/M` resets |
-//! | `/early/CODE` | answers before reading the body |
+//! | `/early/CODE` | answers before reading the body, and closes |
+//! | `/unread/…` | does the rest of the path before reading the body, and goes on |
+//! | `/raw/HOW/THEN/HEX` | exactly these bytes: `whole`, in two pieces (`N`, split there) or in `bytes`; then `keep`, `close` or `reset` |
 //! | `/hints/N/…` | N interim 103 first |
 //! | `/two-lengths`, `/length-and-chunks`, `/bad-status`, `/bad-field`, `/garbage`, `/extra` | breaks a rule |
 //! | `/never` | does not answer |
@@ -61,6 +63,7 @@ struct Memory {
     bytes: Mutex<HashMap<u64, Vec<u8>>>,
     connections: AtomicU64,
     count: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// A running backend.
@@ -102,6 +105,11 @@ impl Faultd {
     /// How many requests were read to their end.
     pub fn count(&self) -> u64 {
         self.memory.count.load(Relaxed)
+    }
+
+    /// How many requests were answered to the last byte, or to the end of the connection.
+    pub fn answered(&self) -> u64 {
+        self.memory.answered.load(Relaxed)
     }
 
     /// How many connections were accepted.
@@ -147,7 +155,7 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
         let Some(head) = next_head(&mut reader, idle_close, &mut chance).await else { break };
         let target = head.word(1).to_owned();
         let path = target.split('?').next().unwrap_or_default().to_owned();
-        let early = path.starts_with("/early/");
+        let early = path.starts_with("/early/") || path.starts_with("/unread/");
         let mut digest = Digest::default();
         let mut length = 0;
         if !early {
@@ -170,6 +178,7 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
         remember(&memory, number, &head, digest, length, raw);
         let answer = Answer { head: &head, digest, name: &options.name };
         let then = answer.give(&mut reader.stream, &path).await;
+        memory.answered.fetch_add(1, Relaxed);
         if then != Then::Keep || head.lists("connection", "close") {
             if then == Then::Reset {
                 let _ = socket2::SockRef::from(&reader.stream).set_linger(Some(Duration::ZERO));
@@ -253,6 +262,8 @@ impl Answer<'_> {
                     }
                     rest = more;
                 }
+                ["unread", more @ ..] => rest = more,
+                ["raw", how, after, hex] => return write_raw(stream, how, after, hex).await,
                 _ => {
                     let ended = self.finish(stream, rest).await;
                     return if ended == Then::Keep { then } else { ended };
@@ -344,6 +355,42 @@ impl Answer<'_> {
         text.extend(b"0\r\n\r\n");
         text
     }
+}
+
+/// Between two pieces, so that the peer reads them one by one; nothing tells when it has.
+const PIECE_PAUSE: Duration = Duration::from_millis(1);
+
+/// Writes bytes as they are, in the pieces that `how` says.
+async fn write_raw(stream: &mut TcpStream, how: &str, after: &str, hex: &str) -> Then {
+    let bytes = unhex(hex);
+    let pieces: Vec<&[u8]> = match how {
+        "whole" => vec![&bytes],
+        "bytes" => bytes.chunks(1).collect(),
+        at => {
+            let (first, second) = bytes.split_at((number(at) as usize).min(bytes.len()));
+            vec![first, second]
+        }
+    };
+    for (turn, piece) in pieces.into_iter().enumerate() {
+        if turn > 0 {
+            tokio::time::sleep(PIECE_PAUSE).await;
+        }
+        if stream.write_all(piece).await.is_err() {
+            return Then::Close;
+        }
+    }
+    match after {
+        "close" => Then::Close,
+        "reset" => Then::Reset,
+        _ => Then::Keep,
+    }
+}
+
+/// Bytes from two digits each; what is no digit counts as 0.
+fn unhex(hex: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).unwrap_or(0) as u8;
+    let value = |pair: &[u8]| pair.iter().fold(0, |value, byte| value << 4 | digit(byte));
+    hex.as_bytes().chunks(2).map(value).collect()
 }
 
 fn raw(text: &str) -> (Vec<u8>, Then) {

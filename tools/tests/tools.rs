@@ -8,6 +8,7 @@ use std::time::Duration;
 use evenkeel_tools::chaos::{self, Settings};
 use evenkeel_tools::faultd::{Faultd, Options};
 use evenkeel_tools::load::{Load, Outcome, run};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -113,4 +114,21 @@ async fn a_bad_network_splits_delays_and_resets() {
     let broken = Settings { reset_after: Some(300), ..Settings::default() };
     let relay = chaos::start(ANY, backend.address, broken).await.unwrap();
     assert!(run(load(relay, "/bytes/100000")).await.failed() > 0);
+}
+
+#[tokio::test]
+async fn raw_answers_are_given_byte_for_byte_in_any_pieces() {
+    // "HTTP/1.1 204 X" and an empty line
+    let hex = "485454502f312e31203230342058\
+               0d0a0d0a";
+    for how in ["whole", "bytes", "7"] {
+        let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+        let mut stream = tokio::net::TcpStream::connect(backend.address).await.unwrap();
+        let request = format!("GET /raw/{how}/close/{hex} HTTP/1.1\r\nHost: a\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 204 X\r\n\r\n", "{how}");
+        assert_eq!((backend.count(), backend.answered()), (1, 1));
+    }
 }

@@ -29,6 +29,8 @@ pub enum Known {
     XForwardedHost,
     XForwardedPort,
     XRealIp,
+    /// How often a proxy like this one has passed the request on.
+    XEvenkeelHops,
     XRequestId,
 }
 
@@ -53,7 +55,10 @@ const fn of_length(length: usize) -> Names {
         14 => {
             &[(b"content-length", Known::ContentLength), (b"http2-settings", Known::Http2Settings)]
         }
-        15 => &[(b"x-forwarded-for", Known::XForwardedFor)],
+        15 => &[
+            (b"x-forwarded-for", Known::XForwardedFor),
+            (b"x-evenkeel-hops", Known::XEvenkeelHops),
+        ],
         16 => &[
             (b"x-forwarded-host", Known::XForwardedHost),
             (b"x-forwarded-port", Known::XForwardedPort),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunked;
+pub mod claims;
 pub mod cookie;
 pub mod fields;
 mod framing;

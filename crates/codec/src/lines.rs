@@ -14,6 +14,8 @@ pub(crate) struct Lines {
     seen: usize,
     /// The start line has been seen.
     begun: bool,
+    /// From this byte of the start line on, control characters other than CR and LF are no error.
+    free_from: Option<usize>,
 }
 
 /// What has been found.
@@ -51,6 +53,11 @@ impl Lines {
         self.begun
     }
 
+    /// From byte `at` of the start line on, anything may come that does not end the line.
+    pub(crate) fn free_start_line(&mut self, at: usize) {
+        self.free_from = Some(at);
+    }
+
     /// The next line. `max` bounds the bytes from the beginning of the start line to the end of
     /// this one; nothing beyond it is looked at, so that the verdict does not depend on how much
     /// has arrived.
@@ -86,16 +93,28 @@ impl Lines {
     /// Where the CR of the current line's end is, once its LF has come too.
     fn find_end(&mut self, bytes: &[u8], max: usize) -> Result<Option<usize>, LinesError> {
         let stop = self.start.saturating_add(max).min(bytes.len());
-        let window = bytes.get(self.seen..stop).unwrap_or_default();
-        let at = find_control(window).unwrap_or(window.len());
-        self.seen += at;
-        match window.get(at..).unwrap_or_default() {
-            [b'\r', b'\n', ..] => Ok(Some(self.seen)),
-            [] | [b'\r'] if bytes.len() > stop => Err(LinesError::TooLong),
-            [] | [b'\r'] => Ok(None),
-            [b'\n', ..] => Err(LinesError::LineEnd),
-            [_, ..] => Err(LinesError::Control),
+        loop {
+            let window = bytes.get(self.seen..stop).unwrap_or_default();
+            let at = find_control(window).unwrap_or(window.len());
+            self.seen += at;
+            return match window.get(at..).unwrap_or_default() {
+                [b'\r', b'\n', ..] => Ok(Some(self.seen)),
+                [] | [b'\r'] if bytes.len() > stop => Err(LinesError::TooLong),
+                [] | [b'\r'] => Ok(None),
+                [b'\n', ..] => Err(LinesError::LineEnd),
+                [byte, ..] if *byte != b'\r' && self.is_free() => {
+                    self.seen += 1;
+                    continue;
+                }
+                [_, ..] => Err(LinesError::Control),
+            };
         }
+    }
+
+    /// Whether the byte that is being looked at is in the free part of the start line.
+    fn is_free(&self) -> bool {
+        let at = self.seen.saturating_sub(self.start);
+        !self.begun && self.free_from.is_some_and(|free_from| at >= free_from)
     }
 }
 

@@ -148,7 +148,7 @@ pub(crate) static LISTENER: Object = Object {
             "trusted_proxies",
             CIDR,
             Means("nobody"),
-            "Peers that may say who their client is: their `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. From everybody else these fields are removed.",
+            "Peers that may say who their client is: their `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Request-Id`, `Client-Cert` and the like are believed. From everybody else these fields are removed, in every spelling.",
         ),
         opt("limits", Kind::Object(&LIMITS), Means("its defaults"), "How much."),
         opt("timeouts", Kind::Object(&TIMEOUTS), Means("its defaults"), "How long."),

@@ -55,6 +55,8 @@ pub enum Reason {
     ClientGone,
     /// The client takes the response too slowly.
     ClientTooSlow,
+    /// It has been passed on too often.
+    Loop,
     /// No route matches.
     NoRoute,
     /// The pool has no servers.
@@ -113,6 +115,7 @@ impl Reason {
             Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute => 404,
+            Self::Loop => 508,
             Self::TooManyConnections => 429,
             Self::NoServers
             | Self::NoHealthyServer
@@ -140,6 +143,7 @@ impl Reason {
             Self::ClientGone => "client_gone",
             Self::ClientTooSlow => "client_too_slow",
             Self::NoRoute => "no_route",
+            Self::Loop => "loop",
             Self::NoServers => "no_servers",
             Self::NoHealthyServer => "no_healthy_server",
             Self::AllServersTried => "all_servers_tried",
@@ -170,7 +174,8 @@ impl Reason {
             | Self::ClientTooSlow
             | Self::TooManyConnections
             | Self::NoRoute => Fault::Downstream,
-            Self::NoServers
+            Self::Loop
+            | Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
             | Self::OutOfDescriptors => Fault::Proxy,

@@ -2,6 +2,7 @@
 //! could change what the message is or whose it is are dropped.
 
 use super::{ChunkError, TrailerLimits};
+use crate::claims;
 use crate::fields::parse_line;
 use crate::known::Known;
 use crate::plant::{self, Bug};
@@ -100,8 +101,8 @@ const REFUSED: [&[u8]; 17] = [
     b"www-authenticate",
 ];
 
-/// Beginnings of names by which servers are told who asks.
-const REFUSED_STARTS: [&[u8]; 5] = [b"x-forwarded-", b"x-real-", b"x-client-", b"x-ssl-", b"sec-"];
+/// Beginnings of names that servers or proxies may trust, beside the [`claims`].
+const REFUSED_STARTS: [&[u8]; 2] = [b"x-client-", b"sec-"];
 
 fn may_pass(name: &[u8], known: Known) -> bool {
     let begins = |start: &&[u8]| {
@@ -109,6 +110,7 @@ fn may_pass(name: &[u8], known: Known) -> bool {
     };
     plant::is(Bug::TrailersPass)
         || matches!(known, Known::Other | Known::Date)
+            && claims::of(name).is_none()
             && !REFUSED.iter().any(|refused| refused.eq_ignore_ascii_case(name))
             && !REFUSED_STARTS.iter().any(begins)
 }

@@ -88,6 +88,8 @@ impl ResponseHead {
         if input.get(..length) != START.get(..length) {
             return Err(ResponseError::BadStatusLine);
         }
+        // RFC 9112 §4: a client ignores the phrase; what does not end the line is not looked at.
+        self.lines.free_start_line("HTTP/1.1 200 ".len());
         loop {
             let max = match self.lines.has_begun() {
                 true => limits.head,

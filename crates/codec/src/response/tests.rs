@@ -164,10 +164,20 @@ fn h6_and_h7_a_status_line_is_a_version_and_three_digits() {
 }
 
 #[test]
-fn h8_a_phrase_with_control_characters_is_refused() {
-    for control in ["\0", "\u{1b}", "\u{7f}", "\u{8}"] {
-        let line = format!("HTTP/1.1 200 O{control}K");
-        assert_eq!(response(&line, &[], GET).unwrap_err(), ResponseError::BadStatusLine);
+fn h8_a_phrase_may_hold_anything_that_does_not_end_its_line() {
+    // RFC 9112 §4: it is ignored, and never passed on.
+    for control in ["\0", "\u{1b}[2J", "\u{7f}", "\u{8}", "\t", "\0\0\0\0\0\0\0\0\0"] {
+        for line in [format!("HTTP/1.1 200 O{control}K"), format!("HTTP/1.1 200 {control}")] {
+            assert_eq!(response(&line, &["A: b"], GET).unwrap().status, 200, "{line:?}");
+        }
+        let before = format!("HTTP/1.1 200{control}OK");
+        assert_eq!(response(&before, &[], GET).unwrap_err(), ResponseError::BadStatusLine);
+        let behind = format!("A: {control}");
+        assert_eq!(ok(&[&behind]).is_ok(), control == "\t");
+    }
+    for (end, error) in [("\r", ResponseError::BadStatusLine), ("\n", ResponseError::BadLineEnd)] {
+        let line = format!("HTTP/1.1 200 O{end}K");
+        assert_eq!(response(&line, &[], GET).unwrap_err(), error);
     }
 }
 

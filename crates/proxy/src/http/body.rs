@@ -75,6 +75,8 @@ pub(crate) struct Pump {
     /// Blocks begun; the first carries the head.
     blocks: u64,
     splice: Option<Splice>,
+    /// Bytes that the kernel has moved. They are not here any more.
+    spliced: u64,
     /// What it waits for, valid after a `Pending`.
     pub(crate) waiting: Waiting,
     /// Bytes of body received so far, decoded.
@@ -109,6 +111,7 @@ impl Pump {
             block,
             blocks: 0,
             splice: None,
+            spliced: 0,
             waiting: Waiting::Sink,
             body_bytes: 0,
             sent: 0,
@@ -165,7 +168,7 @@ impl Pump {
     /// The message can be sent again from its beginning: all that was taken from the sender is
     /// still in the first block.
     pub(crate) fn is_replayable(&self) -> bool {
-        (self.blocks <= 1 || plant::is(Bug::ReplaysHalfAContent)) && self.splice.is_none()
+        (self.blocks <= 1 || plant::is(Bug::ReplaysHalfAContent)) && self.spliced == 0
     }
 
     /// Begins again with another head; only after [`Self::is_replayable`].
@@ -173,6 +176,7 @@ impl Pump {
         self.block.length = self.block.length - self.block.head.len() + head.len();
         self.block.written = 0;
         self.sent = 0;
+        self.splice = None;
         std::mem::replace(&mut self.block.head, head)
     }
 
@@ -347,6 +351,7 @@ impl Pump {
         let Some(splice) = &mut self.splice else { return Poll::Ready(Ok(())) };
         let (received, sent) = (splice.received, splice.sent);
         let result = splice.poll(cx, from, to);
+        self.spliced = self.spliced.saturating_add(splice.received - received);
         self.body_bytes = self.body_bytes.saturating_add(splice.received - received);
         self.sent = self.sent.saturating_add(splice.sent - sent);
         self.waiting = splice.waiting;

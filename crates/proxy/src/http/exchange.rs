@@ -22,7 +22,7 @@ use crate::http::downstream::h1::Next;
 use crate::http::forwarded::{self, RequestId};
 use crate::http::interim::Interims;
 use crate::http::upstream::{self, Answer, Attempt};
-use crate::http::{local_reply, relay};
+use crate::http::{hops, local_reply, relay};
 use crate::policy::Chain;
 use crate::route::RequestView;
 use crate::snapshot::{ListenerSettings, RouteSettings};
@@ -179,6 +179,7 @@ pub(crate) async fn serve(exchange: &mut Exchange<'_>) -> Next {
 async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     exchange.received = matches!(exchange.head.body, BodyLength::None | BodyLength::Exact(0));
     forwarded::identify(exchange);
+    hops::refuse_loop(&exchange.head, exchange.buffer.all())?;
     normalise_path(exchange)?;
     refuse_long_body(exchange)?;
     let generation = exchange.generation.clone();

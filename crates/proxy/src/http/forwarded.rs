@@ -7,11 +7,12 @@ use std::net::IpAddr;
 
 use evenkeel_balancer::Rng;
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version};
+use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version, claims};
 use evenkeel_config::model::Identity;
 
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
+use crate::http::hops;
 use crate::policy::Edits;
 use crate::snapshot::{ListenerSettings, PoolSettings, Target};
 
@@ -160,6 +161,9 @@ pub(crate) fn write_request(
         write_field(out, name, field.value.of(bytes));
     }
     write_identity(out, exchange, listener, edited);
+    out.extend_from_slice(b"x-evenkeel-hops: ");
+    write_number(out, hops::next(head, bytes));
+    out.extend_from_slice(b"\r\n");
     for chain in exchange.chains() {
         chain.request_edits().for_each(|edits: &Edits| out.extend_from_slice(&edits.lines));
     }
@@ -191,15 +195,25 @@ fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name
     }
     match field.known {
         Known::XForwardedFor if plant::is(Bug::ForgedAddressPasses) => false,
-        Known::Host | Known::ContentLength | Known::TransferEncoding => true,
+        Known::Host | Known::ContentLength | Known::TransferEncoding | Known::XEvenkeelHops => true,
         Known::XForwardedFor => identity.x_forwarded || !exchange.trusted,
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => !exchange.trusted,
         Known::XRealIp => identity.x_forwarded || !exchange.trusted,
         Known::Forwarded => identity.forwarded || !exchange.trusted,
         Known::XRequestId => identity.request_id || !exchange.trusted,
         Known::Expect => !exchange.head.expects_continue,
-        Known::Other => is_own(name),
+        Known::Other => is_own(name) || is_false_claim(exchange, name),
         _ => false,
+    }
+}
+
+/// Whether the client says of itself what only a trusted peer may say, or says it in a spelling
+/// that no honest one would use.
+fn is_false_claim(exchange: &Exchange<'_>, name: &[u8]) -> bool {
+    match claims::of(name) {
+        Some(claims::Spelling::Plain) => !exchange.trusted,
+        Some(claims::Spelling::Folded) => true,
+        None => false,
     }
 }
 
@@ -300,11 +314,7 @@ pub(crate) fn write_response(
     let mut dated = false;
     for field in &response.fields {
         let name = field.name.of(bytes);
-        let ours = match field.known {
-            Known::ContentLength | Known::TransferEncoding => true,
-            Known::Other => is_own(name),
-            _ => false,
-        };
+        let ours = is_ours_to_say(field.known, name);
         dated |= field.known == Known::Date;
         let dropped =
             edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
@@ -343,13 +353,22 @@ pub(crate) fn write_response(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Whether a server's field is not passed on as it is: framing, and what only we say.
+fn is_ours_to_say(known: Known, name: &[u8]) -> bool {
+    match known {
+        Known::ContentLength | Known::TransferEncoding | Known::XEvenkeelHops => true,
+        Known::Other => is_own(name),
+        _ => false,
+    }
+}
+
 /// Writes an interim response.
 pub(crate) fn write_interim(out: &mut Vec<u8>, response: &ResponseHead, bytes: &[u8]) {
     write_status(out, response.status);
     for field in &response.fields {
-        let framing = matches!(field.known, Known::ContentLength | Known::TransferEncoding);
-        if !(framing || field.hop_by_hop) {
-            write_field(out, field.name.of(bytes), field.value.of(bytes));
+        let name = field.name.of(bytes);
+        if !(is_ours_to_say(field.known, name) || field.hop_by_hop) {
+            write_field(out, name, field.value.of(bytes));
         }
     }
     out.extend_from_slice(b"\r\n");

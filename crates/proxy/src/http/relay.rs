@@ -14,7 +14,7 @@ use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
 use crate::http::patience::Patience;
 use crate::http::upstream::{self, Answer};
-use crate::http::{forwarded, tunnel};
+use crate::http::{forwarded, sign_in, tunnel};
 
 /// How an answer that had begun ended.
 pub(crate) enum End {
@@ -54,9 +54,10 @@ pub(crate) async fn relay(
         persist,
     );
     exchange.status = answer.head.status;
+    let signed_in = sign_in::is_bound(exchange, &answer.head, answer.buffer.all());
     let source = upstream::response_source(&answer.head, answer.buffer.all());
     let response = Pump::new(head, source, sink, u64::MAX);
-    let mut relay = Relay { response, request, answer, ended: false };
+    let mut relay = Relay { response, request, answer, ended: false, signed_in };
     let result = relay.run(exchange).await;
     relay.finish(exchange, lease, delimited, persist, result)
 }
@@ -79,6 +80,8 @@ struct Relay {
     answer: Answer,
     /// The request will not be continued.
     ended: bool,
+    /// The server may take whoever asks next on this connection for this client.
+    signed_in: bool,
 }
 
 impl Relay {
@@ -139,7 +142,7 @@ impl Relay {
         result: Result<(), Reason>,
     ) -> End {
         let worker = exchange.connection.worker.clone();
-        let Answer { head, mut buffer, connection, request_sent, .. } = self.answer;
+        let Answer { head, mut buffer, connection, request_sent, body_unasked, .. } = self.answer;
         exchange.bytes_out = exchange.bytes_out.saturating_add(self.response.sent);
         exchange.body_bytes_in = self.request.body_bytes;
         exchange.received = self.request.is_received();
@@ -150,9 +153,12 @@ impl Relay {
         let scratch = self.response.settle(&mut buffer);
         worker.stock.give_scratch(scratch);
         // Bytes beyond the response are nobody's: such a connection is never used again
-        // (RFC 9112 §9.2). Nor is one that has not been given the whole request.
+        // (RFC 9112 §9.2). Nor is one that has not been given the whole request, or not asked for
+        // the body that it was given (RFC 9110 §10.1.1).
         let reusable = complete
             && (request_sent || plant::is(Bug::ReuseBeforeRequestSent))
+            && !body_unasked
+            && !self.signed_in
             && head.persistent
             && head.body.is_delimited()
             && (buffer.is_empty() || plant::is(Bug::ReuseWithExtraBytes));

@@ -20,9 +20,10 @@ use crate::http::local_reply;
 /// How long a head may be slower than its minimum rate.
 const HEAD_GRACE: Duration = Duration::from_secs(2);
 /// How long the last bytes of a client are waited for after the last response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-/// How many of them are read and thrown away.
-const LINGER_BYTES_MAX: usize = 256 * 1024;
+const LINGER: Duration = Duration::from_secs(5);
+/// How many of them are read and thrown away: an ordinary upload, since many clients look at the
+/// response only once they have sent everything.
+const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What happens to the connection after an exchange.
 pub(crate) enum Next {

@@ -58,6 +58,8 @@ pub(crate) struct Answer {
     pub(crate) request_sent: bool,
     /// The server takes no more of the request.
     pub(crate) request_broken: bool,
+    /// The server was to ask for the body and did not: it may take it for the next request.
+    pub(crate) body_unasked: bool,
 }
 
 /// How a try ended.
@@ -103,13 +105,14 @@ pub(crate) async fn send(
             receive(exchange, settings, &connection.stream, pump, &mut buffer, &mut response);
         let received = waited.await;
         match received {
-            Received::Head { request_sent, request_broken } => {
+            Received::Head { request_sent, request_broken, body_unasked } => {
                 return Attempt::Answered(Answer {
                     head: response,
                     buffer,
                     connection,
                     request_sent,
                     request_broken,
+                    body_unasked,
                 });
             }
             Received::Lost { reason, silent, closed } => {
@@ -205,6 +208,7 @@ enum Received {
     Head {
         request_sent: bool,
         request_broken: bool,
+        body_unasked: bool,
     },
     /// The connection ended first. `silent`: not a byte of a response came. `closed`: in order.
     Lost {
@@ -244,6 +248,7 @@ async fn receive(
         client_ended: false,
     };
     let interims_before = exchange.interims.count();
+    let mut body_unasked = exchange.head.expects_continue;
     loop {
         let event = poll_fn(|cx| waiter.poll(cx, exchange, server, pump, buffer, response)).await;
         match event {
@@ -263,6 +268,7 @@ async fn receive(
                 }
                 if response.status == 100 {
                     waiter.patience.server_continues();
+                    body_unasked = false;
                 }
                 buffer.consume(length);
                 buffer.release();
@@ -281,6 +287,7 @@ async fn receive(
                 return Received::Head {
                     request_sent: waiter.request_sent,
                     request_broken: waiter.request_broken,
+                    body_unasked,
                 };
             }
             Event::Lost { reason, closed } => {
