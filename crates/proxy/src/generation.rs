@@ -28,7 +28,7 @@ pub struct Generation {
 pub struct PoolState {
     name: String,
     balancer: RefCell<Pool>,
-    pub(crate) idle: RefCell<ConnPool<UpstreamConnection>>,
+    pub(crate) idle: RefCell<ConnPool<Box<UpstreamConnection>>>,
     /// By slot of the server.
     known: RefCell<Vec<Rc<KnownServer>>>,
 }

@@ -262,7 +262,7 @@ async fn e10_fields_of_our_own_are_not_taken_from_a_client() {
     let fields = ["X-Evenkeel-Original-Path", "x-evenkeel-reason", "X-EVENKEEL-", "x-evenkeel-a_b"];
     judge(fields.map(|name| {
         Row::forwarded(format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: /admin\r\nX-Even: y\r\n\r\n"))
-            .and("it is taken off", |seen| !seen.wire().to_lowercase().contains("evenkeel"))
+            .and("it is taken off", |seen| !seen.wire().contains("/admin"))
             .and("others stay", |seen| seen.has("x-even", "y"))
     }))
     .await;

@@ -31,7 +31,7 @@ use crate::snapshot::{ListenerSettings, RouteSettings};
 pub(crate) struct Exchange<'c> {
     pub(crate) connection: &'c Connection,
     pub(crate) generation: Rc<Generation>,
-    pub(crate) head: RequestHead,
+    pub(crate) head: Box<RequestHead>,
     /// The head's bytes, kept, and behind them what was read of the body.
     pub(crate) buffer: Buffer,
     pub(crate) started: Instant,
@@ -65,7 +65,7 @@ impl<'c> Exchange<'c> {
     pub(crate) fn new(
         connection: &'c Connection,
         generation: Rc<Generation>,
-        head: RequestHead,
+        head: Box<RequestHead>,
         buffer: Buffer,
     ) -> Self {
         let client = connection.peer_ip();
@@ -289,7 +289,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
             ) => pool.lease(Pick { key, tried: &[], now: exchange.started })?,
             // What the last server did says more than that there is no other.
             (Err(_), Some(failure)) => {
-                settle(exchange, pump);
+                settle(exchange, &mut pump);
                 return Err(failure);
             }
             (Err(unavailable), None) => return Err(unavailable.into()),
@@ -302,10 +302,10 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
         let begun = if exchange.tries == 1 { exchange.started } else { runtime::now() };
         match upstream::send(exchange, settings, &lease, &mut pump).await {
             Attempt::Answered(answer) => {
-                return pass_on(exchange, lease, answer, pump, begun).await;
+                return pass_on(exchange, lease, answer, &mut pump, begun).await;
             }
             Attempt::ClientFailed(failure) => {
-                settle(exchange, pump);
+                settle(exchange, &mut pump);
                 return Err(failure);
             }
             Attempt::ServerFailed(failure) => {
@@ -316,7 +316,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
                     failed = Some(failure);
                     continue;
                 }
-                settle(exchange, pump);
+                settle(exchange, &mut pump);
                 return Err(failure);
             }
         }
@@ -328,7 +328,7 @@ async fn pass_on(
     exchange: &mut Exchange<'_>,
     lease: Leased,
     answer: Answer,
-    pump: Pump,
+    pump: &mut Pump,
     begun: Instant,
 ) -> Result<Next, Failure> {
     let latency = runtime::now().saturating_duration_since(begun);
@@ -368,7 +368,7 @@ async fn pass_on(
 }
 
 /// Takes what was received of the request off the buffer.
-fn settle(exchange: &mut Exchange<'_>, pump: Pump) {
+fn settle(exchange: &mut Exchange<'_>, pump: &mut Pump) {
     exchange.received = pump.is_received();
     exchange.body_bytes_in = pump.body_bytes;
     let head = pump.settle(&mut exchange.buffer);

@@ -9,24 +9,26 @@ const KEPT_MAX: usize = 256;
 
 /// A worker's stock of heads.
 #[derive(Default)]
+#[allow(clippy::vec_box)] // the box is what is lent
 pub(crate) struct HeadStock {
-    requests: RefCell<Vec<RequestHead>>,
-    responses: RefCell<Vec<ResponseHead>>,
+    // In boxes of their own: on its way through an exchange a head is moved several times.
+    requests: RefCell<Vec<Box<RequestHead>>>,
+    responses: RefCell<Vec<Box<ResponseHead>>>,
 }
 
 impl HeadStock {
     /// An empty request head.
-    pub(crate) fn request(&self) -> RequestHead {
+    pub(crate) fn request(&self) -> Box<RequestHead> {
         self.requests.borrow_mut().pop().unwrap_or_default()
     }
 
     /// An empty response head.
-    pub(crate) fn response(&self) -> ResponseHead {
+    pub(crate) fn response(&self) -> Box<ResponseHead> {
         self.responses.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Gives a request head back.
-    pub(crate) fn give_request(&self, mut head: RequestHead) {
+    pub(crate) fn give_request(&self, mut head: Box<RequestHead>) {
         let mut stock = self.requests.borrow_mut();
         if stock.len() < KEPT_MAX {
             head.clear();
@@ -35,7 +37,7 @@ impl HeadStock {
     }
 
     /// Gives a response head back.
-    pub(crate) fn give_response(&self, mut head: ResponseHead) {
+    pub(crate) fn give_response(&self, mut head: Box<ResponseHead>) {
         let mut stock = self.responses.borrow_mut();
         if stock.len() < KEPT_MAX {
             head.clear();

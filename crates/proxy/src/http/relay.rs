@@ -33,10 +33,11 @@ pub(crate) async fn relay(
     exchange: &mut Exchange<'_>,
     lease: &Leased,
     answer: Answer,
-    request: Pump,
+    request: &mut Pump,
 ) -> End {
     if answer.head.status == 101 {
-        return tunnel::open(exchange, answer, request).await;
+        // In a box of its own: it would make every exchange as large as a tunnel.
+        return Box::pin(tunnel::open(exchange, answer, request)).await;
     }
     exchange.received = request.is_received();
     let sink = sink(exchange, &answer);
@@ -74,9 +75,9 @@ fn sink(exchange: &Exchange<'_>, answer: &Answer) -> Sink {
     }
 }
 
-struct Relay {
+struct Relay<'r> {
     response: Pump,
-    request: Pump,
+    request: &'r mut Pump,
     answer: Answer,
     /// The request will not be continued.
     ended: bool,
@@ -84,7 +85,7 @@ struct Relay {
     signed_in: bool,
 }
 
-impl Relay {
+impl Relay<'_> {
     async fn run(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Reason> {
         if self.answer.request_sent || self.answer.request_broken {
             self.ended = true;
@@ -134,7 +135,7 @@ impl Relay {
 
     /// Puts away what is left, and says what may be used again.
     fn finish(
-        self,
+        mut self,
         exchange: &mut Exchange<'_>,
         lease: &Leased,
         delimited: bool,

@@ -20,7 +20,7 @@ use crate::http::upstream::Answer;
 use crate::http::{forwarded, interim};
 
 /// Confirms the upgrade to the client and becomes a tunnel.
-pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: Pump) -> End {
+pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &mut Pump) -> End {
     let worker = exchange.connection.worker.clone();
     let idle = match exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id)) {
         Some(pool) => pool.config.timeouts.tunnel,

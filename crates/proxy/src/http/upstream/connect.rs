@@ -17,7 +17,7 @@ pub(super) async fn connect(
     exchange: &Exchange<'_>,
     settings: &PoolSettings,
     target: &Target,
-) -> Result<UpstreamConnection, Failure> {
+) -> Result<Box<UpstreamConnection>, Failure> {
     let state = &exchange.connection.state;
     state.allow_until(runtime::now() + settings.config.timeouts.connect);
     let options = ConnectOptions::default();
@@ -35,13 +35,13 @@ pub(super) async fn connect(
             Some(Ok(stream)) => {
                 let now = runtime::now();
                 let keep = &settings.config.keep_alive;
-                return Ok(UpstreamConnection {
+                return Ok(Box::new(UpstreamConnection {
                     stream,
                     opened: now,
                     idle_since: now,
                     idle_max: keep.idle,
                     age_max: keep.age_max,
-                });
+                }));
             }
             Some(Err(error)) => last = classify(exchange, &error),
         }

@@ -50,10 +50,10 @@ impl UpstreamConnection {
 
 /// A server's answer: its head, and the connection on which the body follows.
 pub(crate) struct Answer {
-    pub(crate) head: ResponseHead,
+    pub(crate) head: Box<ResponseHead>,
     /// Begins with the head's bytes, kept.
     pub(crate) buffer: Buffer,
-    pub(crate) connection: UpstreamConnection,
+    pub(crate) connection: Box<UpstreamConnection>,
     /// All of the request has been written.
     pub(crate) request_sent: bool,
     /// The server takes no more of the request.
@@ -160,7 +160,7 @@ fn decoder(limits: TrailerLimits, fields: &[Field], bytes: &[u8]) -> Box<Chunked
     decoder
 }
 
-fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
+fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: Box<ResponseHead>) {
     exchange.connection.worker.stock.give(buffer);
     exchange.connection.worker.heads.give_response(response);
 }
@@ -169,7 +169,11 @@ fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
 /// time: no server closes that soon, so the two do not meet on the way.
 const RECENT: Duration = Duration::from_secs(1);
 
-fn take_kept(exchange: &Exchange<'_>, lease: &Leased, pump: &Pump) -> Option<UpstreamConnection> {
+fn take_kept(
+    exchange: &Exchange<'_>,
+    lease: &Leased,
+    pump: &Pump,
+) -> Option<Box<UpstreamConnection>> {
     let mut idle = lease.pool().idle.borrow_mut();
     let now = runtime::now();
     // A body that is still arriving cannot be sent again either, once it has passed through.
@@ -184,7 +188,7 @@ fn take_kept(exchange: &Exchange<'_>, lease: &Leased, pump: &Pump) -> Option<Ups
 }
 
 /// Keeps a connection for the next request.
-pub(crate) fn keep(lease: &Leased, mut connection: UpstreamConnection, head: &ResponseHead) {
+pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head: &ResponseHead) {
     connection.idle_since = runtime::now();
     if let Some(seconds) = head.keep_alive_timeout {
         // Retire well before the server does, whatever the clocks and the network do.
