@@ -94,6 +94,11 @@ impl Buffer {
         self.bytes.len()
     }
 
+    /// There is no block at all.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Nothing received is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end

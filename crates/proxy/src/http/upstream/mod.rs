@@ -99,7 +99,7 @@ pub(crate) async fn send(
         };
         count_try(&known.counters, reused);
         let before = connection.stream.total_written();
-        let mut buffer = exchange.connection.worker.stock.take();
+        let mut buffer = Buffer::default();
         let mut response = exchange.connection.worker.heads.response();
         let waited =
             receive(exchange, settings, &connection.stream, pump, &mut buffer, &mut response);
@@ -351,10 +351,18 @@ impl Waiter {
             return Poll::Ready(event);
         }
         loop {
-            if buffer.is_full() {
+            let stock = &exchange.connection.worker.stock;
+            if buffer.is_absent() {
+                *buffer = stock.take();
+            } else if buffer.is_full() {
                 buffer.grow(buffer.size() * 2); // the parser stops it at RESPONSE_LIMITS
             }
             match server.poll_read(cx, buffer.spare()) {
+                // Who waits holds no block: the same few, warm ones serve all.
+                Poll::Pending if buffer.is_empty() => {
+                    stock.give(std::mem::take(buffer));
+                    break;
+                }
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Event::Lost {
