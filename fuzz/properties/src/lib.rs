@@ -1,0 +1,16 @@
+//! What holds for every input, as functions that panic where it does not. The fuzzer's targets call
+//! them, and so does an ordinary test over the corpora and over seeded mutations of them.
+#![forbid(unsafe_code)]
+
+pub mod chunked;
+pub mod mutate;
+pub mod path;
+pub mod reference;
+pub mod request_head;
+
+/// A property: panics if it does not hold for this input.
+pub type Property = fn(&[u8]);
+
+/// Every target by its name, which is also its corpus's.
+pub const TARGETS: &[(&str, Property)] =
+    &[("chunked", chunked::check), ("path", path::check), ("request_head", request_head::check)];
