@@ -3,14 +3,25 @@
 #![forbid(unsafe_code)]
 
 pub mod chunked;
+pub mod config;
+pub mod cookie;
+pub mod host;
 pub mod mutate;
 pub mod path;
 pub mod reference;
 pub mod request_head;
+pub mod response_head;
 
 /// A property: panics if it does not hold for this input.
 pub type Property = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: &[(&str, Property)] =
-    &[("chunked", chunked::check), ("path", path::check), ("request_head", request_head::check)];
+pub const TARGETS: &[(&str, Property)] = &[
+    ("chunked", chunked::check),
+    ("config", config::check),
+    ("cookie", cookie::check),
+    ("host", host::check),
+    ("path", path::check),
+    ("request_head", request_head::check),
+    ("response_head", response_head::check),
+];
