@@ -5,12 +5,14 @@
 pub mod chunked;
 pub mod config;
 pub mod cookie;
+pub mod exchange_boundaries;
 pub mod host;
 pub mod mutate;
 pub mod path;
 pub mod reference;
 pub mod request_head;
 pub mod response_head;
+pub mod stream;
 
 /// A property: panics if it does not hold for this input.
 pub type Property = fn(&[u8]);
@@ -20,6 +22,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("chunked", chunked::check),
     ("config", config::check),
     ("cookie", cookie::check),
+    ("exchange_boundaries", exchange_boundaries::check),
     ("host", host::check),
     ("path", path::check),
     ("request_head", request_head::check),

@@ -54,7 +54,11 @@ fn check_arrival(input: &[u8], limits: &HeadLimits) {
         let mut longer = input[..length].to_vec();
         longer.extend_from_slice(b"\r\n\r\nGET \0");
         let mut again = RequestHead::default();
-        assert_eq!(again.parse(&longer, limits), Ok(Parse::Complete(length)), "what follows counts");
+        assert_eq!(
+            again.parse(&longer, limits),
+            Ok(Parse::Complete(length)),
+            "what follows counts"
+        );
     }
 }
 

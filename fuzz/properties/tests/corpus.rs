@@ -14,7 +14,8 @@ const MUTATIONS: u64 = 4_000;
 
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
-    let entries = fs::read_dir(&directory).unwrap_or_else(|e| panic!("{target} has no corpus: {e}"));
+    let entries =
+        fs::read_dir(&directory).unwrap_or_else(|e| panic!("{target} has no corpus: {e}"));
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.sort();
     files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
