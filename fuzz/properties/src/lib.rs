@@ -13,6 +13,7 @@ pub mod reference;
 pub mod request_head;
 pub mod response_head;
 pub mod stream;
+pub mod traffic;
 
 /// A property: panics if it does not hold for this input.
 pub type Property = fn(&[u8]);

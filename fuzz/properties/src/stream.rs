@@ -32,7 +32,7 @@ pub fn read(input: &[u8]) -> (Vec<Request>, End) {
     let mut requests = Vec::new();
     let mut at = 0;
     while at < input.len() {
-        match request(&input[at..]) {
+        match first(&input[at..]) {
             Ok(Some((request, length))) => {
                 requests.push(request);
                 at += length;
@@ -45,7 +45,10 @@ pub fn read(input: &[u8]) -> (Vec<Request>, End) {
 }
 
 /// The first request and its length; `None` if there must come more.
-fn request(input: &[u8]) -> Result<Option<(Request, usize)>, String> {
+///
+/// # Errors
+/// Where it is none.
+pub fn first(input: &[u8]) -> Result<Option<(Request, usize)>, String> {
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut head = httparse::Request::new(&mut fields);
     let length = match head.parse(input) {

@@ -55,6 +55,15 @@ fn every_property_holds_for_mutations_of_its_corpus() {
 }
 
 #[test]
+fn the_boundaries_of_generated_traffic_are_the_same_to_every_reader() {
+    let check = properties::exchange_boundaries::check;
+    for seed in 0..MUTATIONS {
+        let traffic = properties::traffic::generate(seed);
+        hold("exchange_boundaries", check, &traffic.bytes, || format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn the_corpora_are_small_enough_to_keep() {
     for (target, _) in TARGETS {
         let bytes: usize = corpus(target).iter().map(|(_, input)| input.len()).sum();

@@ -1,0 +1,150 @@
+//! A backend that keeps every byte and answers every request that a naive reader finds in them, and
+//! a client that sends a stream and collects those answers.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use properties::stream::{End, Request, first};
+
+use crate::support::LIMIT;
+
+/// Requests after which the backend closes a connection, so that what failed is soon found.
+const REQUESTS_MAX: usize = 50;
+
+/// One connection from the proxy.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// Every byte.
+    pub bytes: Vec<u8>,
+    /// The requests in them, and the stream that each came from.
+    pub requests: Vec<(u64, Request)>,
+    /// Where each of them ends.
+    pub ends: Vec<usize>,
+    /// What was left when the proxy closed.
+    pub rest: Option<End>,
+}
+
+/// A backend for one stream at a time.
+pub struct Recorder {
+    pub address: SocketAddr,
+    stream: Arc<AtomicU64>,
+    records: Arc<Mutex<Vec<Record>>>,
+}
+
+impl Recorder {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (stream, records) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<Record>>>::default());
+        let recorder = Self {
+            address: listener.local_addr().unwrap(),
+            stream: stream.clone(),
+            records: records.clone(),
+        };
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let (stream, records) = (stream.clone(), records.clone());
+                let index = records.lock().unwrap().len();
+                records.lock().unwrap().push(Record::default());
+                std::thread::spawn(move || converse(connection, index, &stream, &records));
+            }
+        });
+        recorder
+    }
+
+    /// What comes from now on comes from this stream.
+    pub fn expect(&self, stream: u64) {
+        self.stream.store(stream, Ordering::SeqCst);
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap().clone()
+    }
+
+    /// The answers that were given to requests of this stream.
+    pub fn answers(&self, stream: u64) -> Vec<String> {
+        let records = self.records.lock().unwrap();
+        let requests = records.iter().flat_map(|record| &record.requests);
+        requests.filter(|(from, _)| *from == stream).map(|(_, request)| answer(request)).collect()
+    }
+
+    /// Connections whose bytes are no requests.
+    pub fn wrong(&self) -> Vec<Record> {
+        let is_wrong = |record: &&Record| matches!(record.rest, Some(End::Wrong(_)));
+        self.records.lock().unwrap().iter().filter(is_wrong).cloned().collect()
+    }
+}
+
+/// What a request was read as.
+pub fn answer(request: &Request) -> String {
+    format!("{} {} {}", request.method, request.body.len(), request.target)
+}
+
+fn converse(
+    mut connection: TcpStream,
+    index: usize,
+    stream: &AtomicU64,
+    records: &Mutex<Vec<Record>>,
+) {
+    connection.set_nodelay(true).unwrap();
+    let mut waiting = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let note = |change: &dyn Fn(&mut Record)| change(&mut records.lock().unwrap()[index]);
+    for count in 1.. {
+        let (request, length) = loop {
+            match first(&waiting) {
+                Ok(Some(found)) => break found,
+                Ok(None) => {}
+                Err(error) => return note(&|record| record.rest = Some(End::Wrong(error.clone()))),
+            }
+            let length = connection.read(&mut buffer).unwrap_or(0);
+            if length == 0 {
+                let end = if waiting.is_empty() { End::Clean } else { End::Partial };
+                return note(&|record| record.rest = Some(end.clone()));
+            }
+            waiting.extend_from_slice(&buffer[..length]);
+            note(&|record| record.bytes.extend_from_slice(&buffer[..length]));
+        };
+        waiting.drain(..length);
+        let from = stream.load(Ordering::SeqCst);
+        note(&|record| {
+            let end = record.ends.last().unwrap_or(&0) + length;
+            record.ends.push(end);
+            record.requests.push((from, request.clone()));
+        });
+        let close = if count == REQUESTS_MAX { "Connection: close\r\n" } else { "" };
+        let answer = answer(&request);
+        let head =
+            format!("HTTP/1.1 200 OK\r\n{close}X-Answer: {answer}\r\nContent-Length: 2\r\n\r\n");
+        let body = if request.method == "HEAD" { "" } else { "ok" };
+        if connection.write_all(format!("{head}{body}").as_bytes()).is_err() || !close.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Sends all bytes and ends, then reads until the peer does.
+pub fn send(to: SocketAddr, bytes: &[u8]) -> String {
+    let mut connection = TcpStream::connect(to).unwrap();
+    connection.set_nodelay(true).unwrap();
+    connection.set_read_timeout(Some(LIMIT)).unwrap();
+    // It may have read enough before all is sent.
+    let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
+    let mut reply = Vec::new();
+    let read = connection.read_to_end(&mut reply);
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            panic!("no end to the answer to {:?}: {reply}", String::from_utf8_lossy(bytes))
+        }
+        _ => reply,
+    }
+}
+
+/// The answers in what a client got.
+pub fn answers(reply: &str) -> Vec<String> {
+    let mut lines: Vec<_> = reply.split("\r\n").collect();
+    lines.retain(|line| line.to_ascii_lowercase().starts_with("x-answer: "));
+    lines.iter().map(|line| line["x-answer: ".len()..].to_owned()).collect()
+}
