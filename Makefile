@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
-TEST_COMMANDS := curl nginx wrk python3
+TEST_COMMANDS := curl haproxy nginx wrk python3
 
 .PHONY: help demo run test test-packages check docs bench no-stray-502 build release clean
 

@@ -4,16 +4,20 @@
 //! streams; a failure names the stream's seed.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // test code outside the workers
 
+mod peers;
 mod recorder;
 #[path = "../support/mod.rs"]
 mod support;
 
+use peers::Peer;
 use properties::traffic::{Traffic, generate};
-use recorder::{Record, Recorder, answers, send};
+use recorder::{Record, Recorder, answer, answers, send};
 use support::Proxy;
 
 /// Streams in an ordinary build.
 const STREAMS: u64 = 3_000;
+/// Of those, how many other servers read too.
+const REPLAYED: u64 = 300;
 /// Streams through one proxy.
 const ROUND: u64 = 500;
 
@@ -61,8 +65,43 @@ fn every_reader_finds_the_same_requests_in_what_is_forwarded() {
     let mut requests = 0;
     for begin in (0..streams()).step_by(ROUND as usize) {
         let records = run(begin..(begin + ROUND).min(streams()));
+        compare_with_hyper(&records);
         requests += records.iter().map(|record| record.requests.len()).sum::<usize>();
     }
     println!("{requests} requests in {} streams", streams());
     assert!(requests as u64 > streams() / 2, "too few to say anything: {requests}");
+}
+
+fn expected(record: &Record) -> Vec<String> {
+    record.requests.iter().map(|(_, request)| answer(request)).collect()
+}
+
+fn compare_with_hyper(records: &[Record]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for record in records {
+        let found = runtime.block_on(peers::hyper_reads(&record.bytes));
+        assert_eq!(found, expected(record), "hyper reads {}", shown(record));
+    }
+}
+
+#[test]
+fn nginx_and_haproxy_find_the_same_requests_in_what_is_forwarded() {
+    let servers = [Peer::nginx(), Peer::haproxy()];
+    let (mut requests, mut refused) = (0, 0);
+    for begin in (0..streams() / 10).step_by(REPLAYED as usize) {
+        for record in run(begin..begin + REPLAYED) {
+            let expected = expected(&record);
+            requests += servers.len() * expected.len();
+            refused += servers.iter().map(|one| one.compare(&record, &expected)).sum::<usize>();
+        }
+    }
+    println!("{requests} requests, {refused} refused");
+    assert!(refused * 10 < requests, "{refused} of {requests} refused");
+}
+
+/// Which streams came over a connection, and what.
+fn shown(record: &Record) -> String {
+    let mut seeds: Vec<_> = record.requests.iter().map(|(seed, _)| seed).collect();
+    seeds.dedup();
+    format!("streams {seeds:?}: {:?}", String::from_utf8_lossy(&record.bytes))
 }

@@ -1,5 +1,6 @@
 //! A backend that keeps every byte and answers every request that a naive reader finds in them, and
 //! a client that sends a stream and collects those answers.
+#![allow(unreachable_pub)] // for the test beside it
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -139,6 +140,26 @@ pub fn send(to: SocketAddr, bytes: &[u8]) -> String {
             panic!("no end to the answer to {:?}: {reply}", String::from_utf8_lossy(bytes))
         }
         _ => reply,
+    }
+}
+
+/// Sends all bytes, then reads until there are as many answers or the peer closes: one that misses a
+/// boundary waits for more, and closes in the end.
+pub fn ask(to: SocketAddr, bytes: &[u8], count: usize) -> String {
+    let mut connection = TcpStream::connect(to).unwrap();
+    connection.set_nodelay(true).unwrap();
+    connection.set_read_timeout(Some(LIMIT)).unwrap();
+    let (mut reply, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    let _ = connection.write_all(bytes);
+    loop {
+        let text = String::from_utf8_lossy(&reply).into_owned();
+        if answers(&text).len() >= count && text.ends_with("\r\n\r\n") {
+            return text;
+        }
+        match connection.read(&mut buffer) {
+            Ok(0) | Err(_) => return text,
+            Ok(length) => reply.extend_from_slice(&buffer[..length]),
+        }
     }
 }
 
