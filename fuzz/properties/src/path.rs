@@ -68,7 +68,7 @@ fn naive(path: &[u8], rules: &Rules) -> Option<Vec<u8>> {
             _ => Part::Escaped(value),
         });
     }
-    if parts.first() != Some(&Part::Plain(b'/')) {
+    if path.first() != Some(&b'/') {
         parts.insert(0, Part::Plain(b'/'));
     }
     Some(write(&resolve(&parts[1..], rules.merge_slashes)))
