@@ -16,8 +16,8 @@ use tokio::io::AsyncReadExt;
 use crate::recorder::{Record, answers, ask};
 use crate::support::{Directory, wait_for};
 
-/// What hyper's server finds in these bytes: `METHOD length target`.
-pub async fn hyper_reads(bytes: &[u8]) -> Vec<String> {
+/// What hyper's server finds in these bytes, and what it replies.
+async fn hyper_reads(bytes: &[u8]) -> (Vec<String>, String) {
     let found = Arc::new(Mutex::new(Vec::new()));
     let to = found.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -34,16 +34,25 @@ pub async fn hyper_reads(bytes: &[u8]) -> Vec<String> {
     let (mut client, server) = tokio::io::duplex(1 << 20);
     let mut builder = hyper::server::conn::http1::Builder::new();
     let serving = builder.half_close(true).serve_connection(TokioIo::new(server), service);
+    let mut reply = Vec::new();
     let talking = async {
         tokio::io::AsyncWriteExt::write_all(&mut client, bytes).await.unwrap();
         tokio::io::AsyncWriteExt::shutdown(&mut client).await.unwrap();
-        let mut ignored = Vec::new();
-        let _ = client.read_to_end(&mut ignored).await;
+        let _ = client.read_to_end(&mut reply).await;
     };
     // An end in the middle of a request is an error to it, rightly.
     let _ = tokio::join!(serving, talking);
     let found = found.lock().unwrap().clone();
-    found
+    (found, String::from_utf8_lossy(&reply).into_owned())
+}
+
+/// As [`Peer::compare`], with hyper; what is no whole request to us is none to it.
+pub fn compare_with_hyper(record: &Record, expected: &[String]) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let end = record.ends.last().copied().unwrap_or(0);
+    let (more, _) = runtime.block_on(hyper_reads(&record.bytes[end..]));
+    assert_eq!(more, [""; 0], "hyper, {}", show(record, record.requests.len(), ""));
+    compare("hyper", record, expected, |bytes, _| runtime.block_on(hyper_reads(bytes)))
 }
 
 /// A server that others wrote, running.
@@ -132,41 +141,46 @@ frontend web
     /// Sends it what the proxy sent: it finds the same requests, but for those that it refuses.
     /// How many those are.
     pub fn compare(&self, record: &Record, expected: &[String]) -> usize {
-        let (mut at, mut refused) = (0, 0);
-        let end = record.ends.last().copied().unwrap_or(0);
-        while at < expected.len() {
-            let begin = at.checked_sub(1).map_or(0, |before| record.ends[before]);
-            let bytes = &record.bytes[begin..end];
-            let reply = ask(self.address, bytes, expected.len() - at);
-            let found = answers(&reply);
-            let next = at + found.len();
-            let shown = || self.show(record, next, &reply);
-            let there = expected.get(at..at + found.len());
-            assert_eq!(there, Some(found.as_slice()), "{}", shown());
-            at += found.len();
-            if at < expected.len() {
-                let is_refusal = reply.contains("HTTP/1.1 4") || reply.contains("HTTP/1.1 5");
-                assert!(
-                    is_refusal,
-                    "{} requests are missing; {}\n{reply}",
-                    expected.len() - at,
-                    shown()
-                );
-                refused += 1;
-                at += 1;
-            }
-        }
-        refused
+        compare(self.name, record, expected, |bytes, count| {
+            let reply = ask(self.address, bytes, count);
+            (answers(&reply), reply)
+        })
     }
+}
 
-    /// The request that was not read as expected, the one before it, and the end of the replies.
-    fn show(&self, record: &Record, at: usize, reply: &str) -> String {
-        let place = |request: usize| record.ends.get(request).copied().unwrap_or(0);
-        let begin = at.checked_sub(2).map_or(0, place);
-        let bytes = record.bytes.get(begin..place(at)).unwrap_or_default();
-        let (bytes, from) = (String::from_utf8_lossy(bytes), reply.len().saturating_sub(300));
-        let reply = reply.get(from..).unwrap_or(reply);
-        let seed = record.requests.get(at).map(|(seed, _)| seed);
-        format!("{}, stream {seed:?}: {bytes:?}\n{reply}", self.name)
+/// Compares what `reads` finds; after a request that it refuses it goes on with the next.
+fn compare(
+    name: &str,
+    record: &Record,
+    expected: &[String],
+    reads: impl Fn(&[u8], usize) -> (Vec<String>, String),
+) -> usize {
+    let (mut at, mut refused) = (0, 0);
+    let end = record.ends.last().copied().unwrap_or(0);
+    while at < expected.len() {
+        let begin = at.checked_sub(1).map_or(0, |before| record.ends[before]);
+        let (found, reply) = reads(&record.bytes[begin..end], expected.len() - at);
+        let next = at + found.len();
+        let shown = || format!("{name}, {}", show(record, next, &reply));
+        assert_eq!(expected.get(at..next), Some(found.as_slice()), "{}", shown());
+        at = next;
+        if at < expected.len() {
+            let is_refusal = reply.contains("HTTP/1.1 4") || reply.contains("HTTP/1.1 5");
+            assert!(is_refusal, "no answer: {}", shown());
+            refused += 1;
+            at += 1;
+        }
     }
+    refused
+}
+
+/// The request that was not read as expected, the one before it, and the end of the replies.
+fn show(record: &Record, at: usize, reply: &str) -> String {
+    let place = |request: usize| record.ends.get(request).copied().unwrap_or(0);
+    let begin = at.checked_sub(2).map_or(0, place);
+    let bytes = record.bytes.get(begin..place(at)).unwrap_or_default();
+    let (bytes, from) = (String::from_utf8_lossy(bytes), reply.len().saturating_sub(300));
+    let reply = reply.get(from..).unwrap_or(reply);
+    let seed = record.requests.get(at).map(|(seed, _)| seed);
+    format!("stream {seed:?}: {bytes:?}\n{reply}")
 }

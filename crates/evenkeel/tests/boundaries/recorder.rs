@@ -70,10 +70,14 @@ impl Recorder {
         requests.filter(|(from, _)| *from == stream).map(|(_, request)| answer(request)).collect()
     }
 
-    /// Connections whose bytes are no requests.
-    pub fn wrong(&self) -> Vec<Record> {
-        let is_wrong = |record: &&Record| matches!(record.rest, Some(End::Wrong(_)));
-        self.records.lock().unwrap().iter().filter(is_wrong).cloned().collect()
+    /// Connections whose bytes are no requests, and why.
+    pub fn wrong(&self) -> Vec<String> {
+        let records = self.records.lock().unwrap();
+        let wrong = records.iter().filter_map(|record| match &record.rest {
+            Some(End::Wrong(why)) => Some((why, &record.bytes)),
+            _ => None,
+        });
+        wrong.map(|(why, bytes)| format!("{why}: {:?}", String::from_utf8_lossy(bytes))).collect()
     }
 }
 
