@@ -1,0 +1,115 @@
+//! What one client can make the binary hold: for each kind of unfinished request the growth of its
+//! memory is bounded by ten times what was sent and one block.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // test code outside the workers
+
+mod support;
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+
+use support::Proxy;
+
+/// Clients of one kind at a time.
+const CLIENTS: usize = 1_000;
+/// One block, which every unfinished request may hold.
+const BLOCK: usize = 16 * 1024;
+
+/// Anonymous memory of a process that is in use, in bytes.
+fn resident(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// A backend that takes connections and never answers.
+fn silent_backend() -> TcpListener {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let accepting = listener.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let _held: Vec<TcpStream> = accepting.incoming().map_while(Result::ok).collect();
+    });
+    listener
+}
+
+/// A proxy of one worker: what it answers a later client comes after what it read from earlier ones.
+fn proxy(backend: &TcpListener) -> Proxy {
+    let address = backend.local_addr().unwrap();
+    Proxy::start(&format!(
+        "workers: 1
+listeners:
+  web:
+    bind: \"127.0.0.1:0\"
+    limits: {{ connections_per_ip: 20000 }}
+    timeouts: {{ head: 60s, head_rate_min: 0, body_idle: 60s, body_rate_min: 0 }}
+pools: {{ app: {{ servers: [\"{address}\"] }} }}
+routes:
+  - {{ match: {{ path: /here }}, respond: {{ status: 204 }} }}
+  - {{ to: app }}
+"
+    ))
+}
+
+/// Growth for each client that has sent these bytes.
+fn growth(bytes: &[u8]) -> usize {
+    let backend = silent_backend();
+    let proxy = proxy(&backend);
+    let ask = || assert_eq!(proxy.get("/here").status, 204);
+    ask();
+    let before = resident(proxy.id());
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = TcpStream::connect(proxy.addresses[0]).unwrap();
+            client.write_all(bytes).unwrap();
+            client
+        })
+        .collect();
+    ask();
+    ask();
+    let grown = resident(proxy.id()).saturating_sub(before);
+    drop(clients);
+    grown / CLIENTS
+}
+
+/// Unfinished requests, some of them as bad as is allowed.
+fn kinds() -> Vec<(&'static str, Vec<u8>)> {
+    let head = "POST /x HTTP/1.1\r\nHost: a\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let text = |text: String| text.into_bytes();
+    vec![
+        ("nothing", Vec::new()),
+        ("one byte", text("G".into())),
+        ("half a line", text(format!("GET /{}", "a".repeat(500)))),
+        ("a long line", text(format!("GET /{}", "a".repeat(16_000)))),
+        ("short fields", text(format!("{head}{}", "a:\r\n".repeat(90)))),
+        (
+            "long fields",
+            text(format!("{head}{}", format!("x: {}\r\n", "y".repeat(300)).repeat(90))),
+        ),
+        ("a long head", text(format!("{head}x: {}", "y".repeat(32_000)))),
+        ("options", text(format!("{head}Connection: {}", "x,".repeat(400)))),
+        (
+            "half a body",
+            text(format!("{head}Content-Length: 1000000\r\n\r\n{}", "b".repeat(5_000))),
+        ),
+        ("small chunks", text(format!("{chunked}{}", "1\r\nx\r\n".repeat(1_000)))),
+        ("extensions", text(format!("{chunked}1;{}", "e".repeat(4_000)))),
+        ("trailers", text(format!("{chunked}0\r\n{}", "t: u\r\n".repeat(90)))),
+        (
+            "pipelined",
+            text(format!("{head}\r\n{}", "GET /y HTTP/1.1\r\nHost: a\r\n\r\n".repeat(400))),
+        ),
+    ]
+}
+
+#[test]
+fn no_unfinished_request_holds_more_than_ten_times_what_was_sent_and_a_block() {
+    let mut wrong = Vec::new();
+    for (name, bytes) in kinds() {
+        let (grown, allowed) = (growth(&bytes), 10 * bytes.len() + BLOCK);
+        println!("{name}: {} bytes sent, {grown} held, {allowed} allowed", bytes.len());
+        if grown > allowed {
+            wrong.push(format!("{name}: {grown} bytes for {}", bytes.len()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
