@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Random {
 
     /// A number below `bound`; 0 if that is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        self.next().checked_rem(bound as u64).unwrap_or(0) as usize
+        self.number().checked_rem(bound as u64).unwrap_or(0) as usize
     }
 
     /// True once in `times`.
@@ -113,10 +113,10 @@ pub fn mutate(input: &mut Vec<u8>, random: &mut Random) {
                 insert(input, at, &again);
             }
             5 if at + 1 < input.len() => input.swap(at, at + 1),
-            6 if at < input.len() => input[at] = random.next() as u8,
+            6 if at < input.len() => input[at] = random.number() as u8,
             7 if at < input.len() => input[at] ^= 1 << random.below(8),
             8 if random.one_in(4) => input.truncate(at),
-            _ => insert(input, at, &[random.next() as u8]),
+            _ => insert(input, at, &[random.number() as u8]),
         }
     }
 }

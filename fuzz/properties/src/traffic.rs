@@ -94,7 +94,7 @@ fn body(random: &mut Random) -> Vec<u8> {
     let text = random.pick(BODIES).as_bytes();
     match random.below(12) {
         0 => text.repeat(1 + random.below(200)),
-        1 => (0..random.below(3_000)).map(|_| random.next() as u8).collect(),
+        1 => (0..random.below(3_000)).map(|_| random.number() as u8).collect(),
         2..6 => Vec::new(),
         _ => text.to_vec(),
     }
