@@ -129,13 +129,15 @@ fn converse(
     }
 }
 
-/// Sends all bytes and ends, then reads until the peer does.
-pub fn send(to: SocketAddr, bytes: &[u8]) -> String {
+/// Sends all bytes in so many pieces and ends, then reads until the peer does.
+pub fn send(to: SocketAddr, bytes: &[u8], pieces: usize) -> String {
     let mut connection = TcpStream::connect(to).unwrap();
     connection.set_nodelay(true).unwrap();
     connection.set_read_timeout(Some(LIMIT)).unwrap();
-    // It may have read enough before all is sent.
-    let _ = connection.write_all(bytes).and_then(|()| connection.shutdown(Shutdown::Write));
+    for piece in bytes.chunks(bytes.len() / pieces + 1) {
+        let _ = connection.write_all(piece); // it may have read enough before all is sent
+    }
+    let _ = connection.shutdown(Shutdown::Write);
     let mut reply = Vec::new();
     let read = connection.read_to_end(&mut reply);
     let reply = String::from_utf8_lossy(&reply).into_owned();
