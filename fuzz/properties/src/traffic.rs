@@ -36,7 +36,7 @@ const FIELDS: &[&str] = &[
     "X_Under: score\r\n",
     "Keep-Alive: timeout=1\r\n",
     "Expect: 100-continue\r\n",
-    "Connection: upgrade\r\nUpgrade: websocket\r\n",
+    "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
     "X-Forwarded-For: 10.0.0.1\r\n",
     "X: \u{e9}\u{ff}\r\n",
 ];
@@ -54,20 +54,27 @@ const BODIES: &[&str] = &[
 pub fn generate(seed: u64) -> Traffic {
     let mut random = Random::new(seed);
     let mut bytes = Vec::new();
-    let mut meant = Vec::new();
+    let mut meant = Some(Vec::new());
     for _ in 0..=random.below(4) {
-        meant.push(request(&mut bytes, &mut random));
+        // What an old client may send, and whether it may go on, is another matter.
+        let is_old = random.one_in(16);
+        meant = meant.filter(|_| !is_old);
+        let version = if is_old { "HTTP/1.0\r\nConnection: keep-alive" } else { "HTTP/1.1" };
+        let request = request(&mut bytes, version, &mut random);
+        if let Some(meant) = &mut meant {
+            meant.push(request);
+        }
     }
     if random.one_in(4) {
-        return Traffic { bytes, meant: Some(meant) };
+        return Traffic { bytes, meant };
     }
     mutate(&mut bytes, &mut random);
     Traffic { bytes, meant: None }
 }
 
-fn request(out: &mut Vec<u8>, random: &mut Random) -> (String, Vec<u8>) {
+fn request(out: &mut Vec<u8>, version: &str, random: &mut Random) -> (String, Vec<u8>) {
     let (method, target) = (random.pick(METHODS), random.pick(TARGETS));
-    out.extend_from_slice(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n").as_bytes());
+    out.extend_from_slice(format!("{method} {target} {version}\r\nHost: test\r\n").as_bytes());
     let begin = random.below(FIELDS.len());
     for step in 0..3 {
         if random.one_in(3) {
@@ -93,6 +100,8 @@ fn request(out: &mut Vec<u8>, random: &mut Random) -> (String, Vec<u8>) {
 fn body(random: &mut Random) -> Vec<u8> {
     let text = random.pick(BODIES).as_bytes();
     match random.below(12) {
+        // Long enough that the kernel moves it.
+        0 if random.one_in(8) => vec![b'\n'; 40_000 + random.below(60_000)],
         0 => text.repeat(1 + random.below(200)),
         1 => (0..random.below(3_000)).map(|_| random.number() as u8).collect(),
         2..6 => Vec::new(),
@@ -101,7 +110,7 @@ fn body(random: &mut Random) -> Vec<u8> {
 }
 
 fn chunks(out: &mut Vec<u8>, body: &[u8], random: &mut Random) {
-    let size = 1 + random.below(body.len().max(1) + 3);
+    let size = body.len() / 50 + 1 + random.below(body.len() + 3); // not too many
     for piece in body.chunks(size) {
         let extension = random.pick(&["", "", "", ";a", ";a=b", " ; a = \"b;\\\"\"", "\t;a"]);
         let length = match random.below(3) {

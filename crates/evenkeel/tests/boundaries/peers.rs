@@ -98,7 +98,7 @@ http {{
         Self::start("haproxy", &["-db", "-f"], |_, address| {
             format!(
                 r#"global
-  tune.bufsize 131072
+  tune.bufsize 262144
   tune.http.maxhdr 256
 defaults
   mode http
