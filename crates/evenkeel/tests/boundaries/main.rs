@@ -10,6 +10,8 @@ mod recorder;
 mod support;
 
 use peers::{Peer, compare_with_hyper};
+use std::ops::Range;
+
 use properties::traffic::{Traffic, generate};
 use recorder::{Record, Recorder, answer, answers, send};
 use support::Proxy;
@@ -31,19 +33,24 @@ fn proxy_before(recorder: &Recorder) -> Proxy {
 
 /// Sends these streams one after the other, and compares what the backend answered with what the
 /// clients got. What the backend received.
-fn run(seeds: std::ops::Range<u64>) -> Vec<Record> {
-    let recorder = Recorder::start();
+fn run(seeds: Range<u64>, early: bool) -> Vec<Record> {
+    let recorder = Recorder::start(early);
     let proxy = proxy_before(&recorder);
     for seed in seeds {
         let Traffic { bytes, meant } = generate(seed);
         recorder.expect(seed);
-        let reply = send(proxy.addresses[0], &bytes, 1 + seed as usize % 4);
+        let pieces = 1 + seed as usize % 4;
+        let pieces: Vec<&[u8]> = match early {
+            true => <[&[u8]; 2]>::from(bytes.split_at(body_at(&bytes, pieces))).into(),
+            false => bytes.chunks(bytes.len() / pieces + 1).collect(),
+        };
+        let reply = send(proxy.addresses[0], &pieces, early);
         let shown = || format!("seed {seed}: {:?}\n{reply}", String::from_utf8_lossy(&bytes));
         let failed = ["HTTP/1.1 502", "HTTP/1.1 503", "HTTP/1.1 504", "HTTP/1.1 500"];
         assert!(!failed.iter().any(|status| reply.contains(status)), "{}", shown());
         let given = recorder.answers(seed);
         assert_eq!(answers(&reply), given, "the client got other answers; {}", shown());
-        if let Some(meant) = meant {
+        if let Some(meant) = meant.filter(|_| !early) {
             let is_as_meant = |(answer, (method, body)): (&String, &(String, Vec<u8>))| {
                 answer.starts_with(&format!("{method} {} ", body.len()))
             };
@@ -55,6 +62,12 @@ fn run(seeds: std::ops::Range<u64>) -> Vec<Record> {
     recorder.records()
 }
 
+/// A little into the first body, if there is one.
+fn body_at(bytes: &[u8], into: usize) -> usize {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n");
+    (head.map_or(0, |at| at + 4) + into).min(bytes.len())
+}
+
 fn streams() -> u64 {
     let wanted = std::env::var("EVENKEEL_BOUNDARY_STREAMS").ok();
     wanted.map_or(STREAMS, |count| count.parse().unwrap())
@@ -64,7 +77,7 @@ fn streams() -> u64 {
 fn every_reader_finds_the_same_requests_in_what_is_forwarded() {
     let (mut requests, mut refused) = (0, 0);
     for begin in (0..streams()).step_by(ROUND as usize) {
-        let records = run(begin..(begin + ROUND).min(streams()));
+        let records = run(begin..(begin + ROUND).min(streams()), false);
         for record in &records {
             requests += record.requests.len();
             refused += compare_with_hyper(record, &expected(record));
@@ -80,11 +93,23 @@ fn expected(record: &Record) -> Vec<String> {
 }
 
 #[test]
+fn a_server_that_answers_before_it_has_the_body_is_sent_no_other_request_in_its_place() {
+    let mut requests = 0;
+    for begin in (0..streams() / 6).step_by(ROUND as usize) {
+        for record in run(begin..begin + ROUND, true) {
+            requests += record.requests.len();
+            compare_with_hyper(&record, &expected(&record));
+        }
+    }
+    assert!(requests as u64 > streams() / 10, "too few to say anything: {requests}");
+}
+
+#[test]
 fn nginx_and_haproxy_find_the_same_requests_in_what_is_forwarded() {
     let servers = [Peer::nginx(), Peer::haproxy()];
     let (mut requests, mut refused) = (0, 0);
     for begin in (0..streams() / 10).step_by(REPLAYED as usize) {
-        for record in run(begin..begin + REPLAYED) {
+        for record in run(begin..begin + REPLAYED, false) {
             let expected = expected(&record);
             requests += servers.len() * expected.len();
             refused += servers.iter().map(|one| one.compare(&record, &expected)).sum::<usize>();

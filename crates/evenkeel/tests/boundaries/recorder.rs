@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use properties::stream::{End, Request, first};
 
@@ -21,6 +22,8 @@ pub struct Record {
     pub bytes: Vec<u8>,
     /// The requests in them, and the stream that each came from.
     pub requests: Vec<(u64, Request)>,
+    /// What those were answered that were not before they were complete.
+    pub answers: Vec<(u64, String)>,
     /// Where each of them ends.
     pub ends: Vec<usize>,
     /// What was left when the proxy closed.
@@ -35,7 +38,9 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn start() -> Self {
+    /// One that answers requests when they are complete, or half of them, if it is `early`, as soon
+    /// as their head is.
+    pub fn start(early: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (stream, records) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<Record>>>::default());
         let recorder = Self {
@@ -48,7 +53,7 @@ impl Recorder {
                 let (stream, records) = (stream.clone(), records.clone());
                 let index = records.lock().unwrap().len();
                 records.lock().unwrap().push(Record::default());
-                std::thread::spawn(move || converse(connection, index, &stream, &records));
+                std::thread::spawn(move || converse(connection, index, early, &stream, &records));
             }
         });
         recorder
@@ -66,8 +71,8 @@ impl Recorder {
     /// The answers that were given to requests of this stream.
     pub fn answers(&self, stream: u64) -> Vec<String> {
         let records = self.records.lock().unwrap();
-        let requests = records.iter().flat_map(|record| &record.requests);
-        requests.filter(|(from, _)| *from == stream).map(|(_, request)| answer(request)).collect()
+        let answers = records.iter().flat_map(|record| &record.answers);
+        answers.filter(|(from, _)| *from == stream).map(|(_, answer)| answer.clone()).collect()
     }
 
     /// Connections whose bytes are no requests, and why.
@@ -89,6 +94,7 @@ pub fn answer(request: &Request) -> String {
 fn converse(
     mut connection: TcpStream,
     index: usize,
+    early: bool,
     stream: &AtomicU64,
     records: &Mutex<Vec<Record>>,
 ) {
@@ -97,9 +103,16 @@ fn converse(
     let mut buffer = vec![0; 64 * 1024];
     let note = |change: &dyn Fn(&mut Record)| change(&mut records.lock().unwrap()[index]);
     for count in 1.. {
+        let mut is_answered = false;
         let (request, length) = loop {
             match first(&waiting) {
                 Ok(Some(found)) => break found,
+                Ok(None) if early && count % 2 == 0 && !is_answered && has_head(&waiting) => {
+                    is_answered = true;
+                    let body = if waiting.starts_with(b"HEAD ") { "" } else { "early" };
+                    let head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+                    let _ = connection.write_all(format!("{head}{body}").as_bytes());
+                }
                 Ok(None) => {}
                 Err(error) => return note(&|record| record.rest = Some(End::Wrong(error.clone()))),
             }
@@ -118,6 +131,10 @@ fn converse(
             record.ends.push(end);
             record.requests.push((from, request.clone()));
         });
+        if is_answered {
+            continue;
+        }
+        note(&|record| record.answers.push((from, answer(&request))));
         let close = if count == REQUESTS_MAX { "Connection: close\r\n" } else { "" };
         let answer = answer(&request);
         let head =
@@ -129,21 +146,31 @@ fn converse(
     }
 }
 
-/// Sends all bytes in so many pieces and ends, then reads until the peer does.
-pub fn send(to: SocketAddr, bytes: &[u8], pieces: usize) -> String {
+fn has_head(bytes: &[u8]) -> bool {
+    bytes.windows(4).any(|window| window == b"\r\n\r\n")
+}
+
+/// Sends the pieces and ends, then reads until the peer does. One that is `patient` first gives the
+/// peer the time to answer each piece.
+pub fn send(to: SocketAddr, pieces: &[&[u8]], patient: bool) -> String {
+    const MOMENT: Duration = Duration::from_millis(2);
     let mut connection = TcpStream::connect(to).unwrap();
     connection.set_nodelay(true).unwrap();
-    connection.set_read_timeout(Some(LIMIT)).unwrap();
-    for piece in bytes.chunks(bytes.len() / pieces + 1) {
+    connection.set_read_timeout(Some(MOMENT)).unwrap();
+    let (mut reply, mut buffer) = (Vec::new(), [0; 4096]);
+    for piece in pieces {
         let _ = connection.write_all(piece); // it may have read enough before all is sent
+        if patient && let Ok(length) = connection.read(&mut buffer) {
+            reply.extend_from_slice(&buffer[..length]);
+        }
     }
     let _ = connection.shutdown(Shutdown::Write);
-    let mut reply = Vec::new();
+    connection.set_read_timeout(Some(LIMIT)).unwrap();
     let read = connection.read_to_end(&mut reply);
     let reply = String::from_utf8_lossy(&reply).into_owned();
     match read {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            panic!("no end to the answer to {:?}: {reply}", String::from_utf8_lossy(bytes))
+            panic!("no end to the answer: {reply}")
         }
         _ => reply,
     }
