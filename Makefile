@@ -3,8 +3,16 @@
 CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
 TEST_COMMANDS := curl haproxy nginx wrk python3
+# Where release builds are.
+BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: help demo run test test-packages check docs bench fuzz no-stray-502 build release clean
+# Worlds that `simulate-core` lets happen.
+SEEDS ?= 100000
+# The simulation asks for features that nothing that ships has: it is built and tested apart.
+SHIPPED := --workspace --exclude evenkeel-sim
+SIMULATE := $(CARGO) run --quiet --profile simulate --package evenkeel-sim --
+
+.PHONY: help demo run test test-packages check docs bench bench-build instructions fuzz no-stray-502 simulate-core planted-bugs build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,17 +24,18 @@ run: ## Run with ./evenkeel.yaml
 	@$(CARGO) run --release --package evenkeel -- run
 
 build: ## Build everything, for development
-	$(CARGO) build --workspace --all-targets
+	$(CARGO) build $(SHIPPED) --all-targets
 
 release: ## Build the binary as it is shipped: target/release/evenkeel
 	$(CARGO) build --release --package evenkeel
 
 test: test-packages build ## Run every test
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	  $(CARGO) nextest run --workspace && $(CARGO) test --workspace --doc --quiet; \
+	  $(CARGO) nextest run $(SHIPPED) && $(CARGO) test $(SHIPPED) --doc --quiet; \
 	else \
-	  $(CARGO) test --workspace; \
+	  $(CARGO) test $(SHIPPED); \
 	fi
+	$(CARGO) test --quiet --profile simulate --package evenkeel-sim
 
 test-packages: # Debian packages that the tests need and that are missing
 	@missing=; for command in $(TEST_COMMANDS); do \
@@ -54,9 +63,15 @@ docs: ## Write docs/configuration.md anew
 	@$(CARGO) run --quiet --package evenkeel -- reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 
-bench: ## Measure the data path beside nginx and HAProxy
+bench: bench-build ## Measure the data path beside nginx, HAProxy and Envoy
+	@$(BUILT)/evenkeel-bench $(BENCH)
+
+instructions: bench-build ## Count instructions beside those recorded; RECORD=1 records them anew
+	@$(MAKE) --no-print-directory test-packages TEST_COMMANDS=valgrind
+	@$(BUILT)/instructions $(if $(RECORD),--record)
+
+bench-build: # What ships and what measures it, in one go: the same dependencies with the same features
 	$(CARGO) build --release --package evenkeel --package evenkeel-bench
-	$(CARGO) run --release --package evenkeel-bench -- $(BENCH)
 
 # All of them, or TARGET=request_head; each for SECONDS.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
@@ -74,6 +89,12 @@ fuzz: ## Fuzz: all targets, or TARGET=request_head SECONDS=600
 
 no-stray-502: ## Prove it: 200,000 requests while backends close idle connections at random
 	@tools/proofs/no-stray-502.sh
+
+simulate-core: ## Let the data plane live in SEEDS simulated worlds (100,000), and tell what was not kept
+	@$(SIMULATE) --seeds $(SEEDS)
+
+planted-bugs: ## Put known bugs back, one at a time, and see that the simulation notices each
+	@$(SIMULATE) --seeds 1000 --planted all
 
 clean: ## Remove what was built
 	$(CARGO) clean

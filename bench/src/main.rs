@@ -1,30 +1,42 @@
-//! CPU time of Evenkeel for each request, beside nginx, HAProxy and the floor (a relay that knows no
-//! HTTP): short windows that alternate between them, the balancer on one core, load and server on
-//! the other. Absolute times drift with the machine; the ratios of neighbouring windows do not.
+//! CPU time of Evenkeel for each request, beside nginx, HAProxy, Envoy and the floor (a relay that
+//! knows no HTTP): short windows that alternate between them, the balancer on one core, load and
+//! server on the other. Absolute times drift with the machine; the ratios of neighbouring windows do
+//! not. This file is the list of scenarios.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // not the data path
 
+mod balancers;
+mod growth;
+mod idle;
+mod install;
+mod load;
 mod peer;
+mod slow;
+mod throughput;
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::PathBuf;
 
+use balancers::{Balance, Layout, Place};
 use clap::Parser;
-use peer::{Peer, configure};
+use load::Load;
+use peer::Peer;
+use serde_json::Value;
 
-const BACKEND: u16 = 42_100;
+// Below the ports that the kernel gives to outgoing connections.
+const BACKEND: u16 = 21_100;
+const FIRST: u16 = 21_101;
+const FLOOR: u16 = 21_109;
 
 /// Measures CPU microseconds for each request, and paired ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Rounds of windows for each scenario
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
     /// Seconds of one window
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
-    /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, idle)
+    /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, idle, routes, servers, slow)
     #[arg(long)]
     scenario: Vec<String>,
     /// Write the results here too, as JSON
@@ -32,220 +44,98 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-struct Scenario {
-    name: &'static str,
-    path: &'static str,
-    connections: usize,
-    close: bool,
+impl Arguments {
+    fn wants(&self, is_called: impl Fn(&str) -> bool) -> bool {
+        self.scenario.is_empty() || self.scenario.iter().any(|name| is_called(name))
+    }
 }
 
-const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "small64", path: "/128", connections: 64, close: false },
-    Scenario { name: "small512", path: "/128", connections: 512, close: false },
-    Scenario { name: "10k", path: "/10k", connections: 64, close: false },
-    Scenario { name: "100k", path: "/100k", connections: 64, close: false },
-    Scenario { name: "1m", path: "/1m", connections: 16, close: false },
-    Scenario { name: "connect", path: "/128", connections: 64, close: true },
+/// Name, path, connections, and whether each request has a connection of its own.
+const SINGLE: &[(&str, &str, usize, bool)] = &[
+    ("small64", "/128", 64, false),
+    ("small512", "/128", 512, false),
+    ("10k", "/10k", 64, false),
+    ("100k", "/100k", 64, false),
+    ("1m", "/1m", 16, false),
+    ("connect", "/128", 64, true),
 ];
 
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
-    need("nginx", "nginx")?;
-    need("haproxy", "haproxy")?;
-    need("wrk", "wrk")?;
+    if let Some(name) = arguments.scenario.iter().find(|name| !is_scenario(name)) {
+        return Err(io::Error::other(format!("no scenario {name}: see --help")));
+    }
+    for name in ["nginx", "haproxy", "wrk"] {
+        install::need(name, name)?;
+    }
     let directory = std::env::temp_dir().join(format!("evenkeel-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&directory)?;
-    let result = measure(&arguments, &directory);
-    std::fs::remove_dir_all(&directory)?;
+    let place = Place { directory, envoy: install::envoy()? };
+    std::fs::create_dir_all(&place.directory)?;
+    let result = measure(&arguments, &place);
+    std::fs::remove_dir_all(&place.directory)?;
     result
 }
 
-fn measure(arguments: &Arguments, directory: &Path) -> io::Result<()> {
-    for (name, size) in [("10k", 10 << 10), ("100k", 100 << 10), ("1m", 1 << 20)] {
-        std::fs::write(directory.join(name), vec![b'x'; size])?;
-    }
-    let conf =
-        configure(directory, "backend.conf", include_str!("../peers/backend.conf"), 0, BACKEND)?;
-    let _backend = Peer::start("backend", 1, BACKEND, &["nginx", "-c", &conf])?;
-    let peers = start_peers(directory)?;
-    print_versions();
+fn is_scenario(name: &str) -> bool {
+    SINGLE.iter().any(|single| single.0 == name)
+        || [growth::ROUTES, growth::SERVERS].iter().any(|growth| growth.is_called(name))
+        || ["idle", "slow"].contains(&name)
+}
+
+fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
+    install::print_versions(place.envoy.as_deref());
     let mut results = Vec::new();
-    println!(
-        "{:10} {:10} {:>10} {:>12} {:>8} {:>8}",
-        "scenario", "balancer", "µs/request", "requests/s", "ratio", "lost"
-    );
-    for scenario in SCENARIOS {
-        if arguments.scenario.is_empty() || arguments.scenario.iter().any(|s| s == scenario.name) {
-            results.push(run(scenario, arguments, &peers)?);
+    single(arguments, place, &mut results)?;
+    for growth in [growth::ROUTES, growth::SERVERS] {
+        if arguments.wants(|name| growth.is_called(name)) {
+            growth.run(arguments, place, &mut results)?;
         }
     }
-    if arguments.scenario.is_empty() || arguments.scenario.iter().any(|s| s == "idle") {
-        results.push(idle(&peers)?);
+    if arguments.wants(|name| name == "slow") {
+        results.extend(slow::run(arguments, place)?);
     }
     if let Some(path) = &arguments.json {
-        std::fs::write(path, format!("{:#}\n", serde_json::Value::from(results)))?;
+        std::fs::write(path, format!("{:#}\n", Value::from(results)))?;
     }
     Ok(())
 }
 
-/// Evenkeel first: ratios are against it.
-fn start_peers(directory: &Path) -> io::Result<Vec<Peer>> {
-    let own = std::env::current_exe()?;
-    let near = |name: &str| own.with_file_name(name).display().to_string();
-    let yaml = configure(
-        directory,
-        "evenkeel.yaml",
-        include_str!("../peers/evenkeel.yaml"),
-        42_101,
-        BACKEND,
-    )?;
-    let nginx =
-        configure(directory, "nginx.conf", include_str!("../peers/nginx.conf"), 42_102, BACKEND)?;
-    let haproxy =
-        configure(directory, "haproxy.cfg", include_str!("../peers/haproxy.cfg"), 42_103, BACKEND)?;
-    let backend = format!("127.0.0.1:{BACKEND}");
-    Ok(vec![
-        Peer::start("evenkeel", 0, 42_101, &[&near("evenkeel"), "run", "-c", &yaml])?,
-        Peer::start("nginx", 0, 42_102, &["nginx", "-c", &nginx])?,
-        Peer::start("haproxy", 0, 42_103, &["haproxy", "-db", "-f", &haproxy])?,
-        Peer::start("floor", 0, 42_104, &[&near("floor"), "127.0.0.1:42104", &backend])?,
-    ])
-}
-
-struct Window {
-    micros: f64,
-    rate: f64,
-    lost: u64,
-}
-
-fn run(
-    scenario: &Scenario,
-    arguments: &Arguments,
-    peers: &[Peer],
-) -> io::Result<serde_json::Value> {
-    let mut windows: Vec<Vec<Window>> = peers.iter().map(|_| Vec::new()).collect();
-    for round in 0..=arguments.rounds {
-        for (peer, windows) in peers.iter().zip(&mut windows) {
-            if scenario.close && peer.name == "floor" {
-                continue; // it closes when either side does: another story
-            }
-            let window = window(scenario, peer, if round == 0 { 1 } else { arguments.window })?;
-            if round > 0 {
-                windows.push(window); // the first round only warms up
-            }
-        }
-    }
-    let mut rows = Vec::new();
-    for (peer, own) in peers.iter().zip(&windows) {
-        if own.is_empty() {
-            continue;
-        }
-        let ratios =
-            windows[0].iter().zip(own).map(|(evenkeel, other)| evenkeel.micros / other.micros);
-        let (micros, rate) =
-            (median(own.iter().map(|w| w.micros)), median(own.iter().map(|w| w.rate)));
-        let (ratio, lost) = (median(ratios), own.iter().map(|w| w.lost).sum::<u64>());
-        println!(
-            "{:10} {:10} {micros:>10.1} {rate:>12.0} {ratio:>8.2} {lost:>8}",
-            scenario.name, peer.name
-        );
-        rows.push(serde_json::json!({
-            "balancer": peer.name, "micros": micros, "per_second": rate, "evenkeel_is": ratio, "lost": lost,
-        }));
-    }
-    Ok(serde_json::json!({ "scenario": scenario.name, "results": rows }))
-}
-
-fn window(scenario: &Scenario, peer: &Peer, seconds: u64) -> io::Result<Window> {
-    let before = peer.cpu();
-    let mut command = Command::new("taskset");
-    command.args([
-        "-c",
-        "1",
-        "wrk",
-        "-t1",
-        &format!("-c{}", scenario.connections),
-        &format!("-d{seconds}s"),
-    ]);
-    if scenario.close {
-        command.args(["-H", "Connection: close"]);
-    }
-    let output =
-        command.arg(format!("http://127.0.0.1:{}{}", peer.port, scenario.path)).output()?;
-    let used = peer.cpu() - before;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let number = |line: &str| line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-    let requests = text.lines().find(|l| l.contains("requests in")).and_then(number).unwrap_or(0);
-    let lost =
-        text.lines().filter(|l| l.contains("Non-2xx") || l.contains("Socket errors")).map(|line| {
-            line.split(|c: char| !c.is_ascii_digit())
-                .filter_map(|n| n.parse::<u64>().ok())
-                .skip(usize::from(line.contains("Non-2xx")))
-                .sum::<u64>()
-        });
-    Ok(Window {
-        micros: used as f64 / 1e3 / requests.max(1) as f64,
-        rate: requests as f64 / seconds as f64,
-        lost: lost.sum(),
-    })
-}
-
-/// Memory of the process for each idle kept-alive connection, after one request on it.
-fn idle(peers: &[Peer]) -> io::Result<serde_json::Value> {
-    use std::io::{Read, Write};
-    const CONNECTIONS: u64 = 4000;
-    let mut rows = Vec::new();
-    for peer in peers.iter().filter(|peer| peer.name != "floor") {
-        let before = peer.memory();
-        let mut kept = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", peer.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            stream.write_all(b"GET /128 HTTP/1.1\r\nHost: a\r\n\r\n")?;
-            let mut buffer = [0; 2048];
-            let mut got = 0;
-            while !buffer[..got].ends_with(&[b'x'; 128]) {
-                got += stream.read(&mut buffer[got..])?;
-            }
-            kept.push(stream);
-        }
-        std::thread::sleep(Duration::from_millis(500));
-        let each = peer.memory().saturating_sub(before) / CONNECTIONS;
-        println!("{:10} {:10} {each:>10} bytes for each idle connection", "idle", peer.name);
-        rows.push(serde_json::json!({ "balancer": peer.name, "bytes": each }));
-    }
-    Ok(serde_json::json!({ "scenario": "idle", "results": rows }))
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn print_versions() {
-    for (command, argument) in [("nginx", "-v"), ("haproxy", "-v"), ("uname", "-r")] {
-        if let Ok(output) = Command::new(command).arg(argument).output() {
-            let text = [output.stdout, output.stderr].concat();
-            let line = String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned();
-            println!("{command}: {line}");
-        }
-    }
-}
-
-/// Installs a Debian package if its command is missing and we may.
-fn need(command: &str, package: &str) -> io::Result<()> {
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let found = path.split(':').any(|directory| Path::new(directory).join(command).exists());
-    if found {
+/// The scenarios with one route and one server.
+fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io::Result<()> {
+    if !arguments.wants(|name| name == "idle" || SINGLE.iter().any(|single| single.0 == name)) {
         return Ok(());
     }
-    println!("installing {package}");
-    let done = Command::new("sh")
-        .args(["-c", &format!("apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {package}")])
-        .status()?;
-    match done.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("{command} is missing: apt-get install {package}"))),
+    for (name, size) in [("10k", 10 << 10), ("100k", 100 << 10), ("1m", 1 << 20)] {
+        std::fs::write(place.directory.join(name), vec![b'x'; size])?;
     }
+    let _backend = place.start_backend(BACKEND)?;
+    let balancers = place.start(&Layout {
+        name: "single",
+        port: FIRST,
+        servers: &|_| vec![format!("127.0.0.1:{BACKEND}")],
+        routes: 0,
+        balance: Balance::Default,
+    })?;
+    let floor = start_floor()?;
+    let balancers: Vec<&Peer> = balancers.iter().collect();
+    let with_floor = [balancers.as_slice(), &[&floor]].concat();
+    throughput::print_heading();
+    for (name, path, connections, close) in SINGLE {
+        if arguments.wants(|wanted| wanted == *name) {
+            // The floor closes when either side does: another story.
+            let peers = if *close { &balancers } else { &with_floor };
+            let load = Load { close: *close, ..Load::of(path, *connections) };
+            results.push(throughput::run(arguments, name, peers, &load)?);
+        }
+    }
+    if arguments.wants(|name| name == "idle") {
+        results.push(idle::run(&balancers)?);
+    }
+    Ok(())
+}
+
+fn start_floor() -> io::Result<Peer> {
+    let binary = std::env::current_exe()?.with_file_name("floor").display().to_string();
+    let (listen, to) = (format!("127.0.0.1:{FLOOR}"), format!("127.0.0.1:{BACKEND}"));
+    Peer::start("floor", 0, FLOOR, &[&binary, &listen, &to])
 }

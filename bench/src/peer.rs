@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -64,12 +63,12 @@ impl Peer {
         sum
     }
 
-    /// Bytes of memory of its own (not shared with files).
+    /// Bytes of memory that are not a file's; what processes share is counted in parts.
     pub(crate) fn memory(&self) -> u64 {
         let own = |process: u32| {
-            let text =
-                std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-            let line = text.lines().find(|line| line.starts_with("RssAnon:"));
+            let text = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"));
+            let text = text.unwrap_or_default();
+            let line = text.lines().find(|line| line.starts_with("Pss_Anon:"));
             line.and_then(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0) * 1024
         };
         self.processes().into_iter().map(own).sum()
@@ -83,22 +82,4 @@ impl Drop for Peer {
         }
         let _ = self.child.wait();
     }
-}
-
-/// A peer's configuration with its placeholders filled in.
-pub(crate) fn configure(
-    directory: &Path,
-    file: &str,
-    text: &str,
-    port: u16,
-    backend: u16,
-) -> io::Result<String> {
-    let path = directory.join(file);
-    let text = text
-        .replace("@DIR@", &directory.display().to_string())
-        .replace("@PORT@", &port.to_string())
-        .replace("@BACKEND@", &backend.to_string())
-        .replace("@B128@", &"x".repeat(128));
-    std::fs::write(&path, text)?;
-    Ok(path.display().to_string())
 }

@@ -51,6 +51,8 @@ pub struct Request {
     pub digest: String,
     /// Bytes of its body.
     pub length: u64,
+    /// All of it as received, if every byte is kept.
+    pub raw: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -90,6 +92,11 @@ impl Faultd {
     /// Requests read to their end so far; only those kept are listed (the first 100,000).
     pub fn requests(&self) -> Vec<Request> {
         self.memory.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the list away; it begins anew.
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.memory.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many requests were read to their end.
@@ -134,6 +141,7 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
     let mut reader = Reader::new(stream);
     reader.record = options.record.then(Vec::new);
     let mut chance = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut used = 0; // bytes of the requests before
     for turn in 0_u64.. {
         let idle_close = options.idle_close.filter(|_| turn > 0);
         let Some(head) = next_head(&mut reader, idle_close, &mut chance).await else { break };
@@ -154,7 +162,12 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
                 break;
             }
         }
-        remember(&memory, number, &head, digest, length);
+        let pending = reader.pending().len();
+        let received = reader.record.as_deref().unwrap_or_default();
+        let end = received.len().saturating_sub(pending);
+        let raw = received.get(used..end).unwrap_or_default().to_vec();
+        used = end;
+        remember(&memory, number, &head, digest, length, raw);
         let answer = Answer { head: &head, digest, name: &options.name };
         let then = answer.give(&mut reader.stream, &path).await;
         if then != Then::Keep || head.lists("connection", "close") {
@@ -182,7 +195,14 @@ async fn next_head<S: AsyncRead + Unpin>(
     tokio::time::timeout(wait, reader.head()).await.ok()?.ok()
 }
 
-fn remember(memory: &Memory, connection: u64, head: &Head, digest: Digest, length: u64) {
+fn remember(
+    memory: &Memory,
+    connection: u64,
+    head: &Head,
+    digest: Digest,
+    length: u64,
+    raw: Vec<u8>,
+) {
     memory.count.fetch_add(1, Relaxed);
     let mut requests = memory.requests.lock().unwrap_or_else(PoisonError::into_inner);
     if requests.len() < KEPT_MAX {
@@ -192,6 +212,7 @@ fn remember(memory: &Memory, connection: u64, head: &Head, digest: Digest, lengt
             id: head.field("x-id").map(str::to_owned),
             digest: digest.text(),
             length,
+            raw,
         });
     }
 }

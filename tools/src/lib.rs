@@ -11,3 +11,4 @@ pub mod load;
 pub mod message;
 pub mod oracle;
 pub mod percentiles;
+pub mod row;

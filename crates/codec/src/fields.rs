@@ -2,6 +2,7 @@
 //! what `Connection` does to the others.
 
 use crate::known::Known;
+use crate::plant::{self, Bug};
 use crate::span::Span;
 use crate::syntax::{is_token, leading_token, list, trim_end, trim_start};
 
@@ -30,7 +31,10 @@ pub(crate) enum LineError {
 #[inline(always)] // else every field goes through memory twice: a tenth of a head's time
 pub(crate) fn parse_line(line: &[u8], at: usize) -> Result<(Field, bool), LineError> {
     let (length, folds) = leading_token(line);
-    let (name, rest) = line.split_at(length);
+    let (name, mut rest) = line.split_at(length);
+    if plant::is(Bug::SpaceBeforeColon) {
+        rest = trim_start(rest);
+    }
     let [b':', rest @ ..] = rest else {
         return match line {
             [b' ' | b'\t', ..] => Err(LineError::Folded),

@@ -3,6 +3,7 @@
 
 use crate::fields::{Field, Names, first};
 use crate::known::Known;
+use crate::plant::{self, Bug};
 use crate::syntax::{is_token, list, number};
 
 /// What the framing fields say.
@@ -37,9 +38,13 @@ pub(crate) fn framing(
     let coding = first(fields, names, bytes, Known::TransferEncoding);
     match (length, coding) {
         (None, None) => Ok(Framing::Absent),
-        (Some(_), Some(_)) => Err(FramingError::Both),
-        (Some(_), None) if names.is_repeated(Known::ContentLength) => Err(FramingError::Length),
-        (Some(length), None) => match number(length) {
+        (Some(_), Some(_)) if !plant::is(Bug::LengthBesideCoding) => Err(FramingError::Both),
+        (Some(_), _)
+            if names.is_repeated(Known::ContentLength) && !plant::is(Bug::FirstOfTwoLengths) =>
+        {
+            Err(FramingError::Length)
+        }
+        (Some(length), _) => match number(length).or_else(|| wrapped(length)) {
             Some(length) if length <= LENGTH_MAX => Ok(Framing::Length(length)),
             _ => Err(FramingError::Length),
         },
@@ -49,8 +54,17 @@ pub(crate) fn framing(
     }
 }
 
+/// Nothing; with a bug put back, a number that does not fit.
+fn wrapped(digits: &[u8]) -> Option<u64> {
+    plant::is(Bug::LengthWraps).then(|| {
+        let value = |digit: &u8| u64::from(digit.wrapping_sub(b'0'));
+        digits.iter().fold(0, |sum: u64, digit| sum.wrapping_mul(10).wrapping_add(value(digit)))
+    })
+}
+
 fn is_chunked(coding: &[u8]) -> bool {
-    coding.eq_ignore_ascii_case(b"chunked")
+    (plant::is(Bug::CodingByEnding) && coding.ends_with(b"chunked"))
+        || coding.eq_ignore_ascii_case(b"chunked")
 }
 
 /// A well-formed list of other codings, `chunked` at most once and last, is "not implemented"

@@ -72,7 +72,7 @@ impl Known {
     pub fn of(name: &[u8]) -> Self {
         of_length(name.len())
             .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .find(|(known, _)| is_folded(known, name))
             .map_or(Self::Other, |(_, known)| *known)
     }
 
@@ -97,6 +97,30 @@ impl Known {
     }
 }
 
+/// Whether `name`, of the same length, is `known` but for the case of ASCII letters. Eight bytes at
+/// a time: every field of every head is looked up.
+fn is_folded(known: &[u8], name: &[u8]) -> bool {
+    match (known.first_chunk(), known.last_chunk(), name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last), Some(name_first), Some(name_last)) => {
+            let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+            word(last) == fold(word(name_last))
+                && word(first) == fold(word(name_first))
+                && (known.len() <= 16 || known.eq_ignore_ascii_case(name))
+        }
+        _ => known.eq_ignore_ascii_case(name),
+    }
+}
+
+/// Eight bytes with the ASCII letters among them in lower case.
+fn fold(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let seven = word & (EACH * 0x7f);
+    let from_a = seven + EACH * (0x80 - b'A' as u64);
+    let beyond_z = seven + EACH * (0x80 - b'Z' as u64 - 1);
+    let is_upper = (from_a & !beyond_z & !word) & (EACH << 7);
+    word | (is_upper >> 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +137,15 @@ mod tests {
             }
         }
         assert_eq!(count, Known::XRequestId as usize, "a name is missing");
+    }
+
+    #[test]
+    fn folding_touches_letters_only() {
+        for byte in 0..=u8::MAX {
+            let word = u64::from_le_bytes([byte, 0xff, byte, b'Z', byte, 0, b'A', byte]);
+            let bytes = word.to_le_bytes().map(|byte| byte.to_ascii_lowercase());
+            assert_eq!(fold(word), u64::from_le_bytes(bytes), "{byte}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod known;
 mod lines;
 pub mod message;
 pub mod path;
+pub mod plant;
 pub mod query;
 pub mod request;
 pub mod response;

@@ -91,7 +91,7 @@ pub struct ListenerLimits {
 /// How long a client may take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerTimeouts {
-    /// From a head's first byte (or the accept) to its last; 10 s. Beyond: 408.
+    /// From the accept, or a later head's first byte, to its last; 10 s. Beyond: 408.
     pub head: Duration,
     /// Bytes a second a head must keep up once a grace of 2 s is over; 500; 0 is off.
     pub head_rate_min: u64,

@@ -220,7 +220,7 @@ pub(crate) static TIMEOUTS: Object = Object {
             "head",
             Duration(100, HOUR),
             Is("10s"),
-            "From the first byte of a request head (or the accept) to its last. Beyond: 408 and a close.",
+            "From the accept, or on a kept connection from the first byte of a request head, to its last. Beyond: 408 and a close.",
         ),
         opt("head_rate_min", Rate, Is("500"), "Bytes a second that a head must keep up after 2 s."),
         opt(

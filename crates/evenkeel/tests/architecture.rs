@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crates/runtime", &[]),
     ("crates/proxy", &["config", "codec", "balancer", "runtime"]),
     ("crates/evenkeel", &["config", "codec", "balancer", "runtime", "proxy"]),
+    ("crates/sim", &["config", "codec", "proxy", "runtime"]),
     ("tools", &[]),
     ("bench", &["config", "codec", "balancer", "runtime", "proxy", "tools"]),
     ("fuzz/properties", &["config", "codec"]),
@@ -30,7 +31,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("signal-hook", &["crates/evenkeel"]),
     ("tracing-subscriber", &["crates/evenkeel"]),
     ("ratatui", &["crates/evenkeel"]),
-    ("clap", &["crates/evenkeel", "tools", "bench"]),
+    ("clap", &["crates/evenkeel", "crates/sim", "tools", "bench"]),
 ];
 
 /// Where `unsafe` is impossible, not only denied.
@@ -39,6 +40,7 @@ const FORBID_UNSAFE: &[&str] = &[
     "crates/codec/src/lib.rs",
     "crates/balancer/src/lib.rs",
     "crates/proxy/src/lib.rs",
+    "crates/sim/src/lib.rs",
     "crates/evenkeel/src/main.rs",
 ];
 
@@ -101,6 +103,22 @@ fn every_crate_is_in_the_table() {
     for entry in fs::read_dir(root().join("crates")).unwrap().flatten() {
         let place = format!("crates/{}", entry.file_name().to_string_lossy());
         assert!(MAY_USE.iter().any(|(listed, _)| *listed == place), "{place} is not in the table");
+    }
+}
+
+/// Features for tests alone: a simulated world, and known bugs put back. Only [`SIMULATION`] may
+/// ask for them, and nobody may use it.
+const TEST_FEATURES: &[&str] = &["\"sim\"", "\"plant\""];
+const SIMULATION: &str = "crates/sim";
+
+#[test]
+fn nothing_that_ships_can_be_simulated_or_have_a_bug_put_back() {
+    for (place, may_use) in MAY_USE.iter().filter(|(place, _)| *place != SIMULATION) {
+        let manifest = read(&root().join(place).join("Cargo.toml"));
+        for feature in TEST_FEATURES {
+            assert!(!manifest.contains(feature), "{place} asks for {feature}");
+        }
+        assert!(!may_use.contains(&"sim") && !manifest.contains("evenkeel-sim"), "{place}");
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Lease, Outcome, Pick, Pool, ServerId, ServerSpec, Servers, Unavailable};
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::PoolId;
 
 use crate::counters::ServerCounters;
@@ -77,7 +78,9 @@ impl Generation {
                 let seed = seed ^ evenkeel_balancer::hash_key(settings.config.name.as_bytes());
                 Rc::new(PoolState::new(settings, seed))
             });
-            pool.set_servers(settings, shared, worker);
+            if old.is_none() || !plant::is(Bug::ChangeIsForgotten) {
+                pool.set_servers(settings, shared, worker);
+            }
             pools.push(pool);
         }
         Self { snapshot, pools }
@@ -181,6 +184,9 @@ impl Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
+            if plant::is(Bug::LoadLeaks) {
+                return std::mem::forget(lease);
+            }
             let now = evenkeel_runtime::now();
             self.pool.balancer.borrow_mut().finish(lease, Outcome::Abandoned, now);
         }

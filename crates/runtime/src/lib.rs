@@ -5,10 +5,12 @@
 
 mod clock;
 pub mod mailbox;
+mod os;
 mod pipe;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod task;
 mod tcp;
-mod tcp_info;
 mod timer;
 
 pub use clock::{now, wall_clock};

@@ -11,7 +11,11 @@ const EVENT_INTERVAL: u32 = 61;
 
 /// Runs `task` on this worker. It never moves to another thread, so it need not be `Send`.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    drop(tokio::task::spawn_local(task));
+    #[cfg(feature = "sim")]
+    if crate::sim::is_running() {
+        return crate::sim::spawn(Box::pin(task));
+    }
+    drop(tokio::task::spawn_local(crate::clock::Stepping { task }));
 }
 
 /// Lets the other tasks of this worker run first.

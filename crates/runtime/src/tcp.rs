@@ -1,25 +1,14 @@
-//! TCP streams and listeners on epoll. Reads and writes cost one system call each: after a read that
-//! got less than it asked for, the next one waits for the reactor instead of asking the kernel.
+//! TCP streams and listeners: the kernel's, or in a simulation that of its world. One place where
+//! the two meet; a build without the feature `sim` has nothing to choose between.
 
-use std::cell::Cell;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
-use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, sendmsg};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
+use crate::os;
 use crate::pipe::Pipe;
-
-/// Kernel's queue of connections waiting to be accepted; capped by `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
-
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+#[cfg(feature = "sim")]
+use crate::sim;
 
 /// How a connection is made.
 #[derive(Clone, Debug)]
@@ -35,18 +24,32 @@ impl Default for ConnectOptions {
 }
 
 /// A byte stream. All methods take `&self`, so that one task can pump both directions.
-pub struct TcpStream {
-    io: AsyncFd<std::net::TcpStream>,
-    peer: SocketAddr,
-    local: SocketAddr,
-    written: Cell<u64>,
+pub struct TcpStream(Stream);
+
+enum Stream {
+    Os(os::tcp::TcpStream),
+    #[cfg(feature = "sim")]
+    Sim(sim::TcpStream),
+}
+
+/// The same expression on whichever kind it is.
+macro_rules! on {
+    ($self:ident, $stream:ident => $what:expr) => {
+        match &$self.0 {
+            Stream::Os($stream) => $what,
+            #[cfg(feature = "sim")]
+            Stream::Sim($stream) => $what,
+        }
+    };
 }
 
 /// A stream that belongs to no worker at the moment.
-pub struct Detached {
-    stream: std::net::TcpStream,
-    peer: SocketAddr,
-    local: SocketAddr,
+pub struct Detached(Loose);
+
+enum Loose {
+    Os(os::tcp::Detached),
+    #[cfg(feature = "sim")]
+    Sim(sim::Detached),
 }
 
 impl Detached {
@@ -55,150 +58,84 @@ impl Detached {
     /// # Errors
     /// When the worker's reactor cannot take it.
     pub fn attach(self) -> io::Result<TcpStream> {
-        TcpStream::from_std(self.stream, self.peer, self.local)
+        match self.0 {
+            Loose::Os(detached) => detached.attach().map(Stream::Os).map(TcpStream),
+            #[cfg(feature = "sim")]
+            Loose::Sim(detached) => detached.attach().map(Stream::Sim).map(TcpStream),
+        }
     }
 }
 
 impl TcpStream {
-    fn from_std(
-        stream: std::net::TcpStream,
-        peer: SocketAddr,
-        local: SocketAddr,
-    ) -> io::Result<Self> {
-        let io = register(stream, BOTH)?;
-        Ok(Self { io, peer, local, written: Cell::new(0) })
-    }
-
     /// A new connection. Has no time limit of its own; dropping the future gives up.
     ///
     /// # Errors
     /// Whatever the kernel says.
     pub async fn connect(address: SocketAddr, options: &ConnectOptions) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
-        if options.nodelay {
-            socket.set_tcp_nodelay(true)?;
+        #[cfg(feature = "sim")]
+        if sim::is_running() {
+            return sim::TcpStream::connect(address).await.map(Stream::Sim).map(Self);
         }
-        match socket.connect(&address.into()) {
-            Ok(()) => {}
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            Err(error) => return Err(error),
-        }
-        let stream: std::net::TcpStream = socket.into();
-        let io = register(stream, BOTH)?;
-        let _ready = io.writable().await?;
-        if let Some(error) = io.get_ref().take_error()? {
-            return Err(error);
-        }
-        let local = io.get_ref().local_addr()?;
-        Ok(Self { io, peer: address, local, written: Cell::new(0) })
+        os::tcp::TcpStream::connect(address, options).await.map(Stream::Os).map(Self)
     }
 
     /// The other end.
+    #[inline]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        on!(self, stream => stream.peer_addr())
     }
 
     /// This end.
+    #[inline]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        on!(self, stream => stream.local_addr())
     }
 
     /// Bytes given to the kernel so far.
+    #[inline]
     pub fn total_written(&self) -> u64 {
-        self.written.get()
+        on!(self, stream => stream.total_written())
     }
 
     /// Waits for bytes, or the end, without a buffer to put them in.
+    #[inline]
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.io.poll_read_ready(cx).map_ok(|mut guard| guard.retain_ready())
+        on!(self, stream => stream.poll_readable(cx))
     }
 
     /// Reads what is there; 0 is the end.
+    #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.io.poll_read_ready(cx))?;
-            match self.io.get_ref().read(buffer) {
-                Ok(read) => {
-                    // Edge-triggered: less than asked for means there is no more. 0 is the end,
-                    // which stays readable.
-                    if 0 < read && read < buffer.len() {
-                        guard.clear_ready();
-                    }
-                    return Poll::Ready(Ok(read));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        on!(self, stream => stream.poll_read(cx, buffer))
     }
 
     /// Writes what the kernel takes.
+    #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_out(cx, bytes.len(), |mut stream| stream.write(bytes))
+        on!(self, stream => stream.poll_write(cx, bytes))
     }
 
     /// As [`Self::poll_write`], several pieces in one system call.
+    #[inline]
     pub fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        self.poll_out(cx, length, |stream| {
-            // Cheaper than `writev`, which goes through the file system layer first.
-            let mut nothing = SendAncillaryBuffer::default();
-            Ok(sendmsg(stream, slices, &mut nothing, SendFlags::NOSIGNAL)?)
-        })
-    }
-
-    fn poll_out(
-        &self,
-        cx: &mut Context<'_>,
-        length: usize,
-        write: impl Fn(&std::net::TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.io.poll_write_ready(cx))?;
-            match write(self.io.get_ref()) {
-                Ok(written) => {
-                    if 0 < written && written < length {
-                        guard.clear_ready();
-                    }
-                    self.written.set(self.written.get().wrapping_add(written as u64));
-                    return Poll::Ready(Ok(written));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        on!(self, stream => stream.poll_write_vectored(cx, slices))
     }
 
     /// Writes what the kernel takes at once, and forgets the rest.
     pub fn write_now(&self, bytes: &[u8]) {
-        let _ = self.io.get_ref().write(bytes);
+        on!(self, stream => stream.write_now(bytes));
     }
 
     /// Whether something (bytes, the end, an error) has arrived, as far as the reactor has seen: then
     /// an idle connection to a server is not usable. Costs a system call only if the reactor's mark
     /// is left over from a read that took exactly what there was.
+    #[inline]
     pub fn has_input(&self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok(mut guard)) = self.io.poll_read_ready(&mut context) else {
-            return false;
-        };
-        match self.io.get_ref().peek(&mut [0]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                guard.clear_ready();
-                false
-            }
-            _ => true,
-        }
+        on!(self, stream => stream.has_input())
     }
 
     /// Ends this half of the connection (FIN).
@@ -206,20 +143,19 @@ impl TcpStream {
     /// # Errors
     /// When the connection is gone.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        self.io.get_ref().shutdown(Shutdown::Write)
+        on!(self, stream => stream.shutdown_write())
     }
 
     /// From now on closing resets the connection, so that the peer notices.
     pub fn abort(&self) {
-        let _ = SockRef::from(self.io.get_ref()).set_linger(Some(Duration::ZERO));
+        on!(self, stream => stream.abort());
     }
 
     /// Whether the peer's kernel acknowledged nothing beyond the first `written_before` bytes written
     /// here. Together with an orderly end (a FIN acknowledges all that was received before it) this
     /// proves that the peer never saw what was written since.
     pub fn peer_took_nothing_since(&self, written_before: u64) -> bool {
-        crate::tcp_info::bytes_acked(self.io.get_ref().as_fd())
-            .is_some_and(|acked| acked <= written_before.saturating_add(1))
+        on!(self, stream => stream.peer_took_nothing_since(written_before))
     }
 
     /// Takes it from this worker.
@@ -227,55 +163,44 @@ impl TcpStream {
     /// # Errors
     /// Never today.
     pub fn detach(self) -> io::Result<Detached> {
-        let Self { io, peer, local, .. } = self;
-        Ok(Detached { stream: io.into_inner(), peer, local })
+        match self.0 {
+            Stream::Os(stream) => stream.detach().map(Loose::Os).map(Detached),
+            #[cfg(feature = "sim")]
+            Stream::Sim(stream) => Ok(Detached(Loose::Sim(stream.detach()))),
+        }
     }
 
     /// Moves up to `max` bytes from here into `pipe`; 0 is the end.
+    #[inline]
     pub fn poll_splice_from(
         &self,
         cx: &mut Context<'_>,
         pipe: &Pipe,
         max: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.io.poll_read_ready(cx))?;
-            match pipe.fill(self.io.get_ref().as_fd(), max) {
-                Ok(moved) => return Poll::Ready(Ok(moved)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        on!(self, stream => stream.poll_splice_from(cx, pipe, max))
     }
 
     /// Moves up to `length` bytes from `pipe` to here.
+    #[inline]
     pub fn poll_splice_to(
         &self,
         cx: &mut Context<'_>,
         pipe: &Pipe,
         length: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.io.poll_write_ready(cx))?;
-            match pipe.drain(self.io.get_ref().as_fd(), length) {
-                Ok(moved) => {
-                    self.written.set(self.written.get().wrapping_add(moved as u64));
-                    return Poll::Ready(Ok(moved));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        on!(self, stream => stream.poll_splice_to(cx, pipe, length))
     }
 }
 
 /// A listening socket. Each worker has its own for the same address (SO_REUSEPORT): the kernel
 /// spreads new connections over them.
-pub struct TcpListener {
-    io: AsyncFd<Socket>,
-    local: SocketAddr,
+pub struct TcpListener(Listener);
+
+enum Listener {
+    Os(os::tcp::TcpListener),
+    #[cfg(feature = "sim")]
+    Sim(sim::TcpListener),
 }
 
 impl TcpListener {
@@ -284,66 +209,35 @@ impl TcpListener {
     /// # Errors
     /// Whatever the kernel says.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking().cloexec(),
-            Some(Protocol::TCP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
+        #[cfg(feature = "sim")]
+        if sim::is_running() {
+            return sim::TcpListener::bind(address).map(Listener::Sim).map(Self);
         }
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.set_tcp_nodelay(true)?; // inherited by what it accepts
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Self { io: register(socket, Interest::READABLE)?, local })
+        os::tcp::TcpListener::bind(address).map(Listener::Os).map(Self)
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        match &self.0 {
+            Listener::Os(listener) => listener.local_addr(),
+            #[cfg(feature = "sim")]
+            Listener::Sim(listener) => listener.local_addr(),
+        }
     }
 
     /// The next connection and its peer.
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        loop {
-            let mut guard = ready!(self.io.poll_read_ready(cx))?;
-            // One system call: the flags are given, TCP_NODELAY is the listening socket's.
-            match acceptfrom_with(self.io.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok((socket, peer)) => {
-                    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-                    let peer = peer.ok_or(io::ErrorKind::InvalidInput)?;
-                    let stream = std::net::TcpStream::from(socket);
-                    let local = match self.local.ip().is_unspecified() {
-                        true => stream.local_addr()?,
-                        false => self.local,
-                    };
-                    return Poll::Ready(Ok((TcpStream::from_std(stream, peer, local)?, peer)));
-                }
-                Err(Errno::AGAIN) => guard.clear_ready(),
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
+        match &self.0 {
+            Listener::Os(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (TcpStream(Stream::Os(stream)), peer)),
+            #[cfg(feature = "sim")]
+            Listener::Sim(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| (TcpStream(Stream::Sim(stream)), peer)),
         }
     }
 }
-
-/// Puts a socket under the reactor's watch.
-fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
-    // SAFETY: the implementors of `OwnedSocket` own their descriptor: it is open, stays the same and
-    // stays open until they are dropped, and the `AsyncFd` owns them. Nothing in this file takes them
-    // out by `&mut` or closes the descriptor by its number; `detach` takes them back by `into_inner`,
-    // which ends the watch first.
-    #[allow(unsafe_code)]
-    let watched = unsafe { AsyncFd::register_with_interest(socket, interest) };
-    Ok(watched?)
-}
-
-/// Sockets that own one descriptor for as long as they live.
-trait OwnedSocket: AsRawFd {}
-impl OwnedSocket for std::net::TcpStream {}
-impl OwnedSocket for Socket {}
 
 /// Whether the process (or the system) has too many files open.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {

@@ -133,7 +133,7 @@ fn enqueue(cell: &Rc<TimerCell>, at: Instant) {
 }
 
 /// Fires what is due, and says when to come back.
-fn fire(now: Instant) -> Option<Instant> {
+pub(crate) fn fire(now: Instant) -> Option<Instant> {
     loop {
         let entry = QUEUE.with_borrow_mut(|queue| {
             let due = queue.entries.peek().is_some_and(|Reverse(entry)| entry.at <= now);
@@ -157,6 +157,12 @@ fn fire(now: Instant) -> Option<Instant> {
             None => {}
         }
     }
+}
+
+/// When the next entry comes up.
+#[cfg(feature = "sim")]
+pub(crate) fn next() -> Option<Instant> {
+    QUEUE.with_borrow(|queue| queue.entries.peek().map(|Reverse(entry)| entry.at))
 }
 
 /// The worker's one task that sleeps.

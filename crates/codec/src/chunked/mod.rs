@@ -7,6 +7,7 @@ mod extension;
 mod tests;
 mod trailers;
 
+use crate::plant::{self, Bug};
 use extension::Extension;
 use trailers::Trailers;
 
@@ -18,6 +19,7 @@ pub enum ChunkError {
     SizeTooLarge,
     BadExtension,
     ExtensionsTooLong,
+    TooMuchOverhead,
     BadEnd,
     BadTrailer,
     TrailersTooLong,
@@ -31,6 +33,7 @@ impl ChunkError {
             Self::SizeTooLarge => "chunk_size_too_large",
             Self::BadExtension => "bad_chunk_extension",
             Self::ExtensionsTooLong => "chunk_extensions_too_long",
+            Self::TooMuchOverhead => "too_much_chunk_overhead",
             Self::BadEnd => "bad_chunk_end",
             Self::BadTrailer => "bad_trailer",
             Self::TrailersTooLong => "trailers_too_long",
@@ -72,6 +75,10 @@ pub struct ChunkedDecoder {
     state: State,
     limits: TrailerLimits,
     extensions: usize,
+    /// Bytes around the data so far.
+    overhead: u64,
+    /// Bytes of data so far.
+    data: u64,
     trailers: Trailers,
 }
 
@@ -112,17 +119,32 @@ const DIGITS_MAX: u8 = 16;
 /// Largest chunk. No sum of sizes may wrap, and no body is that long.
 const SIZE_MAX: u64 = u64::MAX >> 8;
 
+/// Bytes around the data for each byte of it, beyond which a sender only wants to cost us work
+/// (RFC 9112 §7.1.1): chunks of one byte have 5, padded to 8 digits 12.
+const OVERHEAD_MAX: u64 = 16;
+
+/// Bytes around the data that are free, so that a short body may have any.
+const OVERHEAD_FREE: u64 = 8 * 1024;
+
 impl ChunkedDecoder {
     /// A body from its beginning.
     pub fn new(limits: TrailerLimits) -> Self {
-        Self { state: BEGIN, limits, extensions: 0, trailers: Trailers::default() }
+        let trailers = Trailers::default();
+        Self { state: BEGIN, limits, extensions: 0, overhead: 0, data: 0, trailers }
     }
 
     /// Ready for the next body; keeps its memory.
     pub fn reset(&mut self) {
         self.state = BEGIN;
         self.extensions = 0;
+        (self.overhead, self.data) = (0, 0);
         self.trailers.clear();
+    }
+
+    /// A value of the message's `Connection`: what it names is no trailer to pass on either (RFC
+    /// 9110 §7.6.1).
+    pub fn nominate(&mut self, connection: &[u8]) {
+        self.trailers.nominate(connection);
     }
 
     /// Decodes in place: the data in `buffer` is moved to its front.
@@ -141,6 +163,7 @@ impl ChunkedDecoder {
                 }
                 at += take;
                 payload += take;
+                self.data = self.data.saturating_add(take as u64);
                 state = match left - take as u64 {
                     0 => State::DataCr,
                     left => State::Data { left },
@@ -161,24 +184,37 @@ impl ChunkedDecoder {
 
     /// The state after one byte that is not data.
     fn step(&mut self, state: State, byte: u8) -> Result<State, ChunkError> {
+        if !matches!(state, State::Trailer) {
+            self.overhead = self.overhead.saturating_add(1);
+        }
         match (state, byte) {
             (State::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 add_digit(size, digits, byte)
             }
             (State::Size { digits: 0, .. }, _) => Err(ChunkError::BadSize),
+            (State::Size { size, .. }, b'\n') if plant::is(Bug::BareLfAfterChunkSize) => {
+                self.step(State::SizeEnd { size }, byte)
+            }
             (State::Size { size, .. }, b'\r') => Ok(State::SizeEnd { size }),
             (State::Size { size, .. }, b';' | b' ' | b'\t') => {
                 self.extend(size, Extension::BeforeFirst, byte)
             }
+            (State::Size { .. }, _) if plant::is(Bug::JunkInChunkSize) => Ok(state),
             (State::Size { .. }, _) => Err(ChunkError::BadSize),
             (State::Extension { size, part }, b'\r') if part.may_end() => {
                 Ok(State::SizeEnd { size })
             }
             (State::Extension { size, part }, _) => self.extend(size, part, byte),
             (State::SizeEnd { size: 0 }, b'\n') => Ok(State::Trailer),
-            (State::SizeEnd { size }, b'\n') => Ok(State::Data { left: size }),
+            (State::SizeEnd { size }, b'\n') => match self.has_too_much_overhead() {
+                true => Err(ChunkError::TooMuchOverhead),
+                false => Ok(State::Data { left: size }),
+            },
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(BEGIN),
+            (State::SizeEnd { .. }, _) if plant::is(Bug::ControlInExtension) => Ok(state),
+            (State::DataCr, _) if plant::is(Bug::ChunkEndUnchecked) => Ok(State::DataLf),
+            (State::DataLf, _) if plant::is(Bug::ChunkEndUnchecked) => Ok(BEGIN),
             (State::SizeEnd { .. } | State::DataCr | State::DataLf, _) => Err(ChunkError::BadEnd),
             (State::Trailer, _) => match self.trailers.take(byte, &self.limits)? {
                 true => Ok(State::Done),
@@ -186,6 +222,11 @@ impl ChunkedDecoder {
             },
             (State::Data { .. } | State::Done, _) => Ok(state),
         }
+    }
+
+    fn has_too_much_overhead(&self) -> bool {
+        let fair = OVERHEAD_FREE.saturating_add(self.data.saturating_mul(OVERHEAD_MAX));
+        self.overhead > fair
     }
 
     fn extend(&mut self, size: u64, part: Extension, byte: u8) -> Result<State, ChunkError> {
@@ -200,6 +241,10 @@ impl ChunkedDecoder {
 
 fn add_digit(size: u64, digits: u8, byte: u8) -> Result<State, ChunkError> {
     let digit = char::from(byte).to_digit(16).ok_or(ChunkError::BadSize)?;
+    if plant::is(Bug::ChunkSizeWraps) {
+        let size = size.wrapping_mul(16).wrapping_add(u64::from(digit));
+        return Ok(State::Size { size, digits: 1 });
+    }
     let size = size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
     match size {
         Some(size) if size <= SIZE_MAX && digits < DIGITS_MAX => {

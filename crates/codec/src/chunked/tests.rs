@@ -65,6 +65,7 @@ fn a_decoder_that_was_reset_is_as_new() {
         assert_eq!(decoder.trailers(), b"A: b\r\n");
         decoder.reset();
         assert_eq!((decoder.trailers(), decoder.extensions), (b"".as_slice(), 0));
+        assert_eq!((decoder.overhead, decoder.data), (0, 0));
     }
 }
 
@@ -162,6 +163,17 @@ fn b9_extensions_are_bounded_over_the_whole_body() {
 }
 
 #[test]
+fn b9_what_surrounds_the_data_is_bounded_by_the_data() {
+    let padded = |chunks| format!("{}0\r\n\r\n", "0000000000000001\r\nx\r\n".repeat(chunks));
+    // 20 bytes around each one: 4 more than are fair, and 8 KiB are free. 18 come before it.
+    assert!(decode(padded((8 * 1024 - 18) / 4 + 1)).is_ok());
+    assert_eq!(decode(padded((8 * 1024 - 18) / 4 + 2)), Err(ChunkError::TooMuchOverhead));
+    for honest in ["1\r\nx\r\n", "00000001\r\nx\r\n", "0000000000000002\r\nxy\r\n"] {
+        assert!(decode(format!("{}0\r\n\r\n", honest.repeat(20_000))).is_ok(), "{honest:?}");
+    }
+}
+
+#[test]
 fn b10_extensions_are_not_passed_on() {
     for extension in
         [";a", ";a=b", ";a=\"b;\\\" c\"", ";a;b=c;d", " ; a\t=  b ; c", ";a=\"\"", ";a=\"é\t\" ;b"]
@@ -208,6 +220,22 @@ fn b12_and_i6_trailers_that_could_change_the_message_are_dropped() {
     }
     let kept = decode("0\r\nETag:\t\"a\" \r\ngrpc-status:0\r\nDate: now\r\n\r\n").unwrap().1;
     assert_eq!(kept, b"ETag: \"a\"\r\ngrpc-status: 0\r\nDate: now\r\n");
+}
+
+#[test]
+fn b12_trailers_that_connection_names_are_dropped() {
+    // RFC 9110 §7.6.1: "header or trailer field(s)"
+    let mut decoder = ChunkedDecoder::new(TrailerLimits::default());
+    for (connection, kept) in
+        [("", "X-Sum: 2\r\nX-Two: 3\r\n"), ("close, x-SUM", "X-Two: 3\r\n"), ("x-two,x-sum", "")]
+    {
+        decoder.nominate(b"keep-alive");
+        decoder.nominate(connection.as_bytes());
+        let mut input = b"0\r\nX-Sum: 2\r\nX-Two: 3\r\n\r\n".to_vec();
+        assert!(decoder.decode(&mut input).unwrap().done);
+        assert_eq!(decoder.trailers(), kept.as_bytes(), "{connection}");
+        decoder.reset();
+    }
 }
 
 #[test]

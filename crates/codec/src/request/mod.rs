@@ -16,6 +16,7 @@ use crate::host;
 use crate::known::Known;
 use crate::lines::{Line, Lines, LinesError};
 use crate::message::{BodyLength, HeadLimits, Method, Parse, Version};
+use crate::plant::{self, Bug};
 use crate::span::Span;
 use crate::syntax::{is_token, list};
 
@@ -42,6 +43,8 @@ pub struct RequestHead {
     pub body: BodyLength,
     /// The connection may be used again (RFC 9112 §9.3).
     pub persistent: bool,
+    /// The client has said that it sends nothing after this request (RFC 9112 §9.6).
+    pub last: bool,
     /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// The protocols offered, when the request may become a tunnel (RFC 9110 §7.8).
@@ -164,7 +167,7 @@ impl RequestHead {
 
     /// RFC 9112 §3.2: exactly one `Host` on HTTP/1.1; the same as the absolute form's.
     fn decide_host(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
-        if self.names.is_repeated(Known::Host) {
+        if self.names.is_repeated(Known::Host) && !plant::is(Bug::TwoHosts) {
             return Err(RequestError::BadHost);
         }
         let field = self.fields.iter().find(|field| field.known == Known::Host);
@@ -178,7 +181,8 @@ impl RequestHead {
             (None, None) => return Ok(()),
         };
         let authority = host::parse(host.of(bytes)).ok_or(error)?;
-        if field.is_some_and(|field| !field.of(bytes).eq_ignore_ascii_case(host.of(bytes))) {
+        let differs = |field: Span| !field.of(bytes).eq_ignore_ascii_case(host.of(bytes));
+        if field.is_some_and(differs) && !plant::is(Bug::HostMismatch) {
             return Err(RequestError::HostMismatch);
         }
         let start = host.start as usize;
@@ -218,10 +222,13 @@ impl RequestHead {
             Method::Get | Method::Head | Method::Delete | Method::Options | Method::Other
         );
         let has_end = bodyless || self.body != BodyLength::None;
-        self.persistent = match self.version {
+        let keeps = match self.version {
             Version::Http11 => !options.close,
-            Version::Http10 => options.keep_alive && !options.close && has_end,
+            Version::Http10 => options.keep_alive && !options.close,
         };
+        let has_end = has_end || self.version == Version::Http11;
+        self.persistent = keeps && has_end;
+        self.last = !keeps && has_end;
     }
 
     /// RFC 9110 §10.1.1: there is one expectation, and HTTP/1.0 has none.
@@ -267,6 +274,9 @@ fn is_tunnel(protocol: &[u8]) -> bool {
     let mut parts = protocol.splitn(2, |byte| *byte == b'/');
     let name = parts.next().unwrap_or_default();
     let refused = [b"h2c".as_slice(), b"h2", b"tls", b"http"];
+    if plant::is(Bug::H2cPasses) {
+        return true;
+    }
     is_token(name)
         && parts.next().is_none_or(is_token)
         && !refused.iter().any(|refused| refused.eq_ignore_ascii_case(name))

@@ -9,6 +9,7 @@ use crate::framing::{Framing, FramingError, framing};
 use crate::known::Known;
 use crate::lines::{Line, Lines, LinesError};
 use crate::message::{BodyLength, HeadLimits, Parse, Version};
+use crate::plant::{self, Bug};
 use crate::span::Span;
 use crate::syntax::{list, number};
 
@@ -206,7 +207,7 @@ impl ResponseHead {
             && self.version == Version::Http11
             && self.upgrade.is_some()
             && !self.names.is_repeated(Known::Upgrade);
-        match is_agreed {
+        match is_agreed || plant::is(Bug::UnaskedUpgrade) {
             true => Ok(()),
             false => Err(ResponseError::UnexpectedUpgrade),
         }

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
 use evenkeel_runtime::TcpStream;
 
@@ -146,6 +147,16 @@ impl Pump {
         matches!(self.source, Source::Done)
     }
 
+    /// Whether all of the message is at hand when `received` bytes of its body are; only before it
+    /// is begun.
+    pub(crate) fn fits(&self, received: usize) -> bool {
+        match &self.source {
+            Source::Done => true,
+            Source::Exact(left) => *left <= received as u64,
+            Source::Chunked(_) | Source::UntilClose => false,
+        }
+    }
+
     /// Nothing of the message has been written.
     pub(crate) fn is_unsent(&self) -> bool {
         self.sent == 0
@@ -154,7 +165,7 @@ impl Pump {
     /// The message can be sent again from its beginning: all that was taken from the sender is
     /// still in the first block.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.blocks <= 1 && self.splice.is_none()
+        (self.blocks <= 1 || plant::is(Bug::ReplaysHalfAContent)) && self.splice.is_none()
     }
 
     /// Begins again with another head; only after [`Self::is_replayable`].
@@ -205,11 +216,12 @@ impl Pump {
                 (decoded.consumed, decoded.payload)
             }
         };
+        // Before any failure: what was taken for body must never be read as the next request.
+        self.block.consumed = consumed;
         self.body_bytes = self.body_bytes.saturating_add(payload as u64);
         if self.body_bytes > self.body_max {
             return Err(PumpError::TooLarge);
         }
-        self.block.consumed = consumed;
         self.block.payload = (buffer.start(), buffer.start() + payload);
         self.frame_chunk(payload);
         Ok(())
@@ -274,6 +286,9 @@ impl Pump {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 n => {
                     block.written += n;
+                    if plant::is(Bug::ShortWriteForgets) {
+                        block.written = block.length;
+                    }
                     self.sent = self.sent.saturating_add(n as u64);
                 }
             }
@@ -304,7 +319,7 @@ impl Pump {
         if read > 0 {
             return Poll::Ready(self.frame(buffer));
         }
-        if !matches!(self.source, Source::UntilClose) {
+        if !matches!(self.source, Source::UntilClose) && !plant::is(Bug::CutContentEndsWell) {
             return Poll::Ready(Err(PumpError::Truncated));
         }
         self.source = Source::Done;

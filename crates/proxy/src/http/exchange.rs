@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Outcome, Pick, ServerId};
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Method, RequestHead, path};
 use evenkeel_config::model::{Action, EncodedSlash, PoolId, RouteId};
 use evenkeel_runtime as runtime;
@@ -19,6 +20,7 @@ use crate::generation::{Generation, KnownServer, Leased};
 use crate::http::body::{Pump, Sink, Source};
 use crate::http::downstream::h1::Next;
 use crate::http::forwarded::{self, RequestId};
+use crate::http::interim::Interims;
 use crate::http::upstream::{self, Answer, Attempt};
 use crate::http::{local_reply, relay};
 use crate::policy::Chain;
@@ -48,6 +50,7 @@ pub(crate) struct Exchange<'c> {
     /// Servers it was sent to, or should have been.
     pub(crate) tries: u32,
     pub(crate) reused: bool,
+    pub(crate) interims: Interims,
     /// The request's body has been received to its end.
     pub(crate) received: bool,
     /// Set once a response head is on its way to the client.
@@ -83,6 +86,7 @@ impl<'c> Exchange<'c> {
             server: None,
             tries: 0,
             reused: false,
+            interims: Interims::default(),
             received,
             status: 0,
             failure: None,
@@ -136,7 +140,7 @@ impl<'c> Exchange<'c> {
         let connection = self.connection;
         let Some(listener) = self.listener() else { return false };
         self.head.persistent
-            && self.received
+            && (self.received || plant::is(Bug::AnsweredContentIsARequest))
             && !connection.worker.is_draining()
             && connection.requests.get() < listener.config.limits.requests_per_connection
             && self.started.duration_since(connection.opened) < listener.config.timeouts.age_max
@@ -153,7 +157,7 @@ impl<'c> Exchange<'c> {
         let mut buffer = self.buffer;
         if let Next::Wait = next {
             buffer.release();
-            if !buffer.is_empty() {
+            if !buffer.is_empty() && !plant::is(Bug::PipelinedIsDropped) {
                 return Next::Pipelined(buffer);
             }
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use evenkeel_balancer::Rng;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version};
 use evenkeel_config::model::Identity;
 
@@ -44,24 +45,40 @@ impl RequestId {
         }
     }
 
+    /// As [`Self::text`].
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::None => b"",
+            Self::Made(hex) => hex,
+            Self::Stated(text) => text.as_bytes(),
+        }
+    }
+
     /// There is none.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::None)
     }
 
     fn make(rng: &mut Rng) -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut id = [b'0'; 32];
-        let mut word = 0;
-        for (at, digit) in id.iter_mut().enumerate() {
-            if at % 16 == 0 {
-                word = rng.next_u64();
-            }
-            *digit = HEX.get((word & 15) as usize).copied().unwrap_or(b'0');
-            word >>= 4;
+        for sixteen in id.as_chunks_mut::<16>().0 {
+            let word = rng.next_u64();
+            let (low, high) = (hex(word as u32), hex((word >> 32) as u32));
+            *sixteen = (u128::from(low) | u128::from(high) << 64).to_le_bytes();
         }
         Self::Made(id)
     }
+}
+
+/// Eight hexadecimal digits, one in each byte.
+fn hex(bits: u32) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut spread = u64::from(bits);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & (EACH * 0x0f);
+    let letters = ((spread + EACH * 6) >> 4) & EACH;
+    spread + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)
 }
 
 /// Finds out who the client is and what the request is called, as far as the peer is trusted.
@@ -169,10 +186,11 @@ pub(crate) fn write_request(
 /// Whether a client's field is not passed on as it is: connection-specific, framing (ours), or
 /// identity (which only a trusted peer may state).
 fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name: &[u8]) -> bool {
-    if field.hop_by_hop {
+    if field.hop_by_hop && !plant::is(Bug::NominatedFieldsPass) {
         return true;
     }
     match field.known {
+        Known::XForwardedFor if plant::is(Bug::ForgedAddressPasses) => false,
         Known::Host | Known::ContentLength | Known::TransferEncoding => true,
         Known::XForwardedFor => identity.x_forwarded || !exchange.trusted,
         Known::XForwardedProto | Known::XForwardedHost | Known::XForwardedPort => !exchange.trusted,
@@ -241,7 +259,7 @@ fn write_identity(
         let _ = write!(out, "via: {version} {name}\r\n");
     }
     if !exchange.request_id.is_empty() {
-        write_field(out, b"x-request-id", exchange.request_id.text().as_bytes());
+        write_field(out, b"x-request-id", exchange.request_id.bytes());
     }
 }
 
@@ -463,6 +481,21 @@ mod tests {
         assert!(!is_request_id(b"a b"));
         assert!(!is_request_id("ü".as_bytes()));
         assert!(!is_request_id(&[b'a'; REQUEST_ID_MAX + 1]));
+    }
+
+    #[test]
+    fn a_request_id_that_is_made_here_is_32_hexadecimal_digits() {
+        for bits in [0, 1, 0x9abc_def0, u32::MAX, 0x0123_4567] {
+            let mut digits = hex(bits).to_be_bytes();
+            digits.sort_unstable();
+            let mut expected = format!("{bits:08x}").into_bytes();
+            expected.sort_unstable();
+            assert_eq!(digits.as_slice(), expected, "{bits:x}");
+        }
+        let mut rng = Rng::from_seed(1);
+        let (first, second) = (RequestId::make(&mut rng), RequestId::make(&mut rng));
+        assert!(is_request_id(first.bytes()) && first.text().len() == 32);
+        assert_ne!(first.text(), second.text());
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{ResponseHead, Version};
 use evenkeel_runtime as runtime;
 
 use crate::http::exchange::Exchange;
 use crate::http::forwarded;
 
-/// Interim responses passed on for one request, and their bytes; a server that sends more is
-/// broken or hostile.
+/// Interim responses passed on for one request, whichever servers they come from, and their bytes;
+/// a server that sends more is broken or hostile.
 const COUNT_MAX: u32 = 16;
 const BYTES_MAX: usize = 64 * 1024;
 
@@ -29,35 +30,42 @@ pub(crate) enum Refusal {
 }
 
 impl Interims {
-    /// None came.
-    pub(crate) fn is_none(&self) -> bool {
-        self.count == 0
+    /// How many came.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
     }
 
     /// Passes one on, to a client that understands it: an HTTP/1.0 client does not, and one that
     /// did not expect a 100 has no use for it.
-    pub(crate) async fn pass_on(
-        &mut self,
-        exchange: &mut Exchange<'_>,
-        response: &ResponseHead,
-        bytes: &[u8],
-        length: usize,
-    ) -> Result<(), Refusal> {
-        self.count += 1;
+    /// Counts one more; whether it is one too many.
+    fn add(&mut self, length: usize) -> bool {
+        self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(length);
-        if self.count > COUNT_MAX || self.bytes > BYTES_MAX {
-            return Err(Refusal::TooMany);
-        }
-        let unexpected = response.status == 100 && !exchange.head.expects_continue;
-        if unexpected || exchange.head.version == Version::Http10 {
-            return Ok(());
-        }
-        let mut out = exchange.connection.worker.stock.take_scratch();
-        forwarded::write_interim(&mut out, response, bytes);
-        let written = write_all(exchange, &out).await;
-        exchange.connection.worker.stock.give_scratch(out);
-        written.map_err(|_| Refusal::Client)
+        let too_many = self.count > COUNT_MAX || self.bytes > BYTES_MAX;
+        too_many && !plant::is(Bug::EndlessInterim)
     }
+}
+
+/// Passes one on, to a client that understands it: an HTTP/1.0 client does not, and one that did
+/// not expect a 100 has no use for it.
+pub(crate) async fn pass_on(
+    exchange: &mut Exchange<'_>,
+    response: &ResponseHead,
+    bytes: &[u8],
+    length: usize,
+) -> Result<(), Refusal> {
+    if exchange.interims.add(length) {
+        return Err(Refusal::TooMany);
+    }
+    let unexpected = response.status == 100 && !exchange.head.expects_continue;
+    if unexpected || exchange.head.version == Version::Http10 {
+        return Ok(());
+    }
+    let mut out = exchange.connection.worker.stock.take_scratch();
+    forwarded::write_interim(&mut out, response, bytes);
+    let written = write_all(exchange, &out).await;
+    exchange.connection.worker.stock.give_scratch(out);
+    written.map_err(|_| Refusal::Client)
 }
 
 /// Writes a few bytes to the client, within the time a client may take nothing.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use evenkeel_codec::BodyLength;
+use evenkeel_codec::{BodyLength, RequestError};
 use evenkeel_config::model::{Redirect, RedirectPart, Respond};
 use evenkeel_runtime::{self as runtime, TcpStream};
 
@@ -21,11 +21,13 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
     let (status, word) = (failure.reason.status(), failure.reason.word());
     let mut body = String::with_capacity(64);
     let _ = writeln!(body, "{status} {}: {word}", forwarded::phrase(status));
-    // After a request that could not be understood, nothing that follows can be trusted.
+    // After a request that breaks a rule, nothing that follows can be trusted.
     let refused = matches!(
         failure.reason,
         Reason::BadRequest(_)
+            | Reason::BadPath(_)
             | Reason::BadRequestBody(_)
+            | Reason::BodyTooLarge
             | Reason::HeadTimeout
             | Reason::BodyTimeout
     );
@@ -48,17 +50,21 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
 
 /// Answers with a redirect.
 pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -> Next {
+    const NAME: &[u8] = b"location: ";
+    if exchange.head.host.is_empty() && redirect.to.contains(&RedirectPart::Host) {
+        // An old client that names none: what follows would be taken for it.
+        return send(exchange, Failure::new(Reason::BadRequest(RequestError::BadHost))).await;
+    }
     let mut location = Vec::with_capacity(128);
-    location.extend_from_slice(b"location: ");
+    location.extend_from_slice(NAME);
     for part in &redirect.to {
         let bytes = exchange.buffer.all();
         match part {
             RedirectPart::Text(text) => location.extend_from_slice(text.as_bytes()),
             RedirectPart::Host => location.extend_from_slice(exchange.head.host_name.of(bytes)),
-            RedirectPart::Path => location.extend_from_slice(exchange.path()),
+            RedirectPart::Path => location.extend_from_slice(path_from(exchange, 0)),
             RedirectPart::PathRest => {
-                let rest = exchange.path().get(exchange.prefix_len..).unwrap_or_default();
-                location.extend_from_slice(rest);
+                location.extend_from_slice(path_from(exchange, exchange.prefix_len));
             }
             RedirectPart::Query => {
                 if let Some(query) = exchange.head.target.query {
@@ -68,11 +74,35 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
             }
         }
     }
+    if begins_with_path(&redirect.to) {
+        // `//x` would be another host, and nothing at all this same request (RFC 3986 §4.2).
+        let value = location.get(NAME.len()..).unwrap_or_default();
+        let slashes = value.iter().take_while(|byte| **byte == b'/').count();
+        location.splice(NAME.len()..NAME.len() + slashes, [b'/']);
+    }
     location.extend_from_slice(b"\r\n");
     let extra = String::from_utf8_lossy(&location).into_owned();
     let reply =
         Reply { status: redirect.status, content_type: "", word: "", extra: &extra, body: b"" };
     write(exchange, &reply, true).await
+}
+
+/// The path without its first bytes. What is asked about the whole server has none (RFC 9112
+/// §3.2.4), and a `*` behind a host would be part of it.
+fn path_from<'e>(exchange: &'e Exchange<'_>, from: usize) -> &'e [u8] {
+    match exchange.path() {
+        b"*" => b"/",
+        path => path.get(from..).unwrap_or_default(),
+    }
+}
+
+/// What a client chooses comes first, or after nothing but a slash.
+fn begins_with_path(to: &[RedirectPart]) -> bool {
+    match to.first() {
+        Some(RedirectPart::Path | RedirectPart::PathRest) => true,
+        Some(RedirectPart::Text(text)) => text == "/",
+        _ => false,
+    }
 }
 
 /// Answers with a fixed response.

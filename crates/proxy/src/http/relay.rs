@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Version};
 
 use crate::failure::Reason;
@@ -53,7 +54,7 @@ pub(crate) async fn relay(
         persist,
     );
     exchange.status = answer.head.status;
-    let source = upstream::response_source(&answer.head);
+    let source = upstream::response_source(&answer.head, answer.buffer.all());
     let response = Pump::new(head, source, sink, u64::MAX);
     let mut relay = Relay { response, request, answer, ended: false };
     let result = relay.run(exchange).await;
@@ -151,10 +152,10 @@ impl Relay {
         // Bytes beyond the response are nobody's: such a connection is never used again
         // (RFC 9112 §9.2). Nor is one that has not been given the whole request.
         let reusable = complete
-            && request_sent
+            && (request_sent || plant::is(Bug::ReuseBeforeRequestSent))
             && head.persistent
             && head.body.is_delimited()
-            && buffer.is_empty();
+            && (buffer.is_empty() || plant::is(Bug::ReuseWithExtraBytes));
         if reusable {
             upstream::keep(lease, connection, &head);
         }

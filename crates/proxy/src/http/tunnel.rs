@@ -6,6 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_runtime::{self as runtime, TcpStream};
 
 use crate::buffer::{Buffer, Stock};
@@ -125,6 +126,9 @@ impl Direction {
             }
             if self.source_ended {
                 self.ended = true;
+                if plant::is(Bug::HalfCloseIsLost) {
+                    return Poll::Pending;
+                }
                 return Poll::Ready(to.shutdown_write()); // half-close is carried over
             }
             if let Some(buffer) = self.buffer.take() {

@@ -124,6 +124,24 @@ fn persistence_is_the_versions_default_unless_connection_says_otherwise() {
 }
 
 #[test]
+fn a_request_is_the_last_if_the_client_says_so_and_its_end_is_known() {
+    // RFC 9112 §9.6; what follows an old POST without length may be meant as its body (§6.3)
+    for (start, connection, last) in [
+        ("GET / HTTP/1.1", "", false),
+        ("GET / HTTP/1.1", "close", true),
+        ("POST / HTTP/1.1", "close", true),
+        ("GET / HTTP/1.0", "", true),
+        ("GET / HTTP/1.0", "keep-alive", false),
+        ("POST / HTTP/1.0", "", false),
+        ("POST / HTTP/1.0", "keep-alive", false),
+    ] {
+        let head = request(start, &[&format!("Connection: {connection}")]).unwrap();
+        assert_eq!(head.last, last, "{start} {connection}");
+        assert!(!(head.last && head.persistent), "{start} {connection}");
+    }
+}
+
+#[test]
 fn te_trailers_is_seen_among_others() {
     for (value, welcome) in
         [("trailers", true), ("gzip, Trailers", true), ("gzip", false), ("trailersx", false)]

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{HeadLimits, Parse, RequestHead};
 use evenkeel_config::model::{Listener, ListenerTimeouts};
 use evenkeel_runtime as runtime;
@@ -39,11 +40,13 @@ pub(crate) enum Next {
 
 impl Next {
     /// After a complete response. Bytes that the client has sent and nobody will read would turn
-    /// an ordinary close into a reset.
+    /// an ordinary close into a reset: so they are read, unless it said that none will come.
     pub(crate) fn after_response(exchange: &Exchange<'_>, persist: bool) -> Self {
         match persist {
             true => Self::Wait,
-            false if exchange.received && exchange.buffer.is_empty() => Self::Close,
+            false if exchange.head.last && exchange.received && exchange.buffer.is_empty() => {
+                Self::Close
+            }
             false => Self::Linger,
         }
     }
@@ -153,8 +156,15 @@ async fn receive_head(
                 }
             }
             // A head that comes in one piece, as almost all do, needs no clock.
+            if plant::is(Bug::SlowHeadForEver) {
+                since = None;
+            }
             let since = *since.get_or_insert_with(runtime::now);
-            let deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            let mut deadline = head_deadline(since, &listener.timeouts, buffer.filled().len());
+            if connection.requests.get() == 1 && !plant::is(Bug::SlowHeadForEver) {
+                // Not from its first byte, which a client may hold back (RFC 9112 §9.5).
+                deadline = deadline.min(connection.opened + listener.timeouts.head);
+            }
             connection.state.allow_until(deadline);
         }
         if buffer.is_full() {

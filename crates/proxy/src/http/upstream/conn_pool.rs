@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use evenkeel_balancer::ServerId;
+use evenkeel_codec::plant::{self, Bug};
 
 /// Idle connections of one pool and one worker.
 pub(crate) struct ConnPool<C> {
@@ -26,7 +27,7 @@ impl<C> ConnPool<C> {
     /// server. Dead ones found on the way are dropped.
     pub(crate) fn take(&mut self, server: ServerId, alive: impl Fn(&C) -> bool) -> Option<C> {
         let slot = self.slots.get_mut(server.slot as usize)?;
-        if slot.generation != server.generation {
+        if slot.generation != server.generation && !plant::is(Bug::ReuseOfAnotherServer) {
             slot.idle.clear(); // connections of a server that had this slot before
             return None;
         }
@@ -54,7 +55,7 @@ impl<C> ConnPool<C> {
             self.slots.push(Slot { generation: 0, idle: VecDeque::new() });
         }
         let Some(slot) = self.slots.get_mut(at) else { return };
-        if slot.generation != server.generation {
+        if slot.generation != server.generation && !plant::is(Bug::ReuseOfAnotherServer) {
             slot.idle.clear();
             slot.generation = server.generation;
         }

@@ -8,9 +8,10 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
-    BodyLength, ChunkedDecoder, HeadLimits, Method, Parse, RequestContext, ResponseError,
-    ResponseHead, TrailerLimits,
+    BodyLength, ChunkedDecoder, Field, HeadLimits, Known, Method, Parse, RequestContext,
+    ResponseError, ResponseHead, TrailerLimits,
 };
 use evenkeel_runtime::{self as runtime, TcpStream};
 
@@ -43,7 +44,7 @@ impl UpstreamConnection {
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_max
             && now.saturating_duration_since(self.opened) < self.age_max
-            && !self.stream.has_input()
+            && (!self.stream.has_input() || plant::is(Bug::ReuseUnread))
     }
 }
 
@@ -84,7 +85,7 @@ pub(crate) async fn send(
     exchange.server = Some(known.clone());
     let mut fresh = false;
     loop {
-        let kept = if fresh { None } else { take_kept(exchange, lease) };
+        let kept = if fresh { None } else { take_kept(exchange, lease, pump) };
         let reused = kept.is_some();
         exchange.reused = reused;
         let connection = match kept {
@@ -117,7 +118,8 @@ pub(crate) async fn send(
                 let unsent = pump.is_unsent()
                     || (closed && connection.stream.peer_took_nothing_since(before));
                 let idempotent = exchange.head.method.is_idempotent();
-                if reused && untouched && pump.is_replayable() && (idempotent || unsent) {
+                let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
+                if reused && untouched && pump.is_replayable() && may_repeat {
                     // It died while it was idle; the server is not to blame.
                     known.counters.stale.add(1);
                     let head = pump.replay(Vec::new());
@@ -143,7 +145,16 @@ pub(crate) async fn send(
 /// A decoder for a chunked request body, with the listener's bounds on trailers.
 pub(crate) fn request_decoder(exchange: &Exchange<'_>) -> Box<ChunkedDecoder> {
     let fields = exchange.listener().map_or(100, |listener| listener.config.limits.fields);
-    Box::new(ChunkedDecoder::new(TrailerLimits { fields, ..TrailerLimits::default() }))
+    let limits = TrailerLimits { fields, ..TrailerLimits::default() };
+    decoder(limits, &exchange.head.fields, exchange.buffer.all())
+}
+
+fn decoder(limits: TrailerLimits, fields: &[Field], bytes: &[u8]) -> Box<ChunkedDecoder> {
+    let mut decoder = Box::new(ChunkedDecoder::new(limits));
+    for field in fields.iter().filter(|field| field.known == Known::Connection) {
+        decoder.nominate(field.value.of(bytes));
+    }
+    decoder
 }
 
 fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
@@ -151,14 +162,15 @@ fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: ResponseHead) {
     exchange.connection.worker.heads.give_response(response);
 }
 
-/// A request that could not be repeated is only sent on a connection that was in use within this
+/// A request that could not be sent again is only sent on a connection that was in use within this
 /// time: no server closes that soon, so the two do not meet on the way.
 const RECENT: Duration = Duration::from_secs(1);
 
-fn take_kept(exchange: &Exchange<'_>, lease: &Leased) -> Option<UpstreamConnection> {
+fn take_kept(exchange: &Exchange<'_>, lease: &Leased, pump: &Pump) -> Option<UpstreamConnection> {
     let mut idle = lease.pool().idle.borrow_mut();
     let now = runtime::now();
-    if exchange.head.method.is_idempotent() {
+    // A body that is still arriving cannot be sent again either, once it has passed through.
+    if exchange.head.method.is_idempotent() && pump.fits(exchange.buffer.filled().len()) {
         return idle.take(lease.server, |kept| kept.is_usable(now));
     }
     let newest = idle.newest(lease.server)?;
@@ -223,7 +235,7 @@ async fn receive(
 ) -> Received {
     let mut waiter = Waiter {
         context: RequestContext {
-            is_head: exchange.head.method == Method::Head,
+            is_head: exchange.head.method == Method::Head && !plant::is(Bug::HeadHasContent),
             offers_upgrade: exchange.head.upgrade.is_some(),
         },
         patience: Patience::new(exchange, &settings.config.timeouts),
@@ -231,14 +243,14 @@ async fn receive(
         request_broken: false,
         client_ended: false,
     };
-    let mut interims = interim::Interims::default();
+    let interims_before = exchange.interims.count();
     loop {
         let event = poll_fn(|cx| waiter.poll(cx, exchange, server, pump, buffer, response)).await;
         match event {
             Event::Head(length)
                 if (100..200).contains(&response.status) && response.status != 101 =>
             {
-                match interims.pass_on(exchange, response, buffer.filled(), length).await {
+                match interim::pass_on(exchange, response, buffer.filled(), length).await {
                     Ok(()) => {}
                     Err(interim::Refusal::TooMany) => {
                         return Received::Refused(Reason::BadResponse(
@@ -256,7 +268,11 @@ async fn receive(
                 buffer.release();
                 response.clear();
             }
-            Event::Head(_) if response.status == 101 && !is_offered(exchange, response, buffer) => {
+            Event::Head(_)
+                if response.status == 101
+                    && !is_offered(exchange, response, buffer)
+                    && !plant::is(Bug::UnaskedUpgrade) =>
+            {
                 let error = ResponseError::UnexpectedUpgrade;
                 return Received::Refused(Reason::BadResponse(error));
             }
@@ -268,7 +284,11 @@ async fn receive(
                 };
             }
             Event::Lost { reason, closed } => {
-                return Received::Lost { reason, silent: interims.is_none(), closed };
+                return Received::Lost {
+                    reason,
+                    silent: exchange.interims.count() == interims_before,
+                    closed,
+                };
             }
             Event::Refused(reason) => return Received::Refused(reason),
             Event::ClientFailed(reason) => return Received::ClientFailed(reason),
@@ -396,13 +416,13 @@ pub(crate) fn of_client(error: &PumpError) -> Reason {
 }
 
 /// How a response body of this length arrives.
-pub(crate) fn response_source(head: &ResponseHead) -> crate::http::body::Source {
+pub(crate) fn response_source(head: &ResponseHead, bytes: &[u8]) -> crate::http::body::Source {
     use crate::http::body::Source;
     match head.body {
         BodyLength::None => Source::Done,
         BodyLength::Exact(length) => Source::Exact(length),
         BodyLength::Chunked => {
-            Source::Chunked(Box::new(ChunkedDecoder::new(TrailerLimits::default())))
+            Source::Chunked(decoder(TrailerLimits::default(), &head.fields, bytes))
         }
         BodyLength::UntilClose => Source::UntilClose,
     }

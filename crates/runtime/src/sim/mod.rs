@@ -1,0 +1,30 @@
+//! A world in one thread: a virtual clock, tasks that a seeded scheduler chooses among, and a
+//! network that delays, splits, stalls and resets as its plan says. The same seed and plan give the
+//! same trace, event by event. What runs in it uses the crate's ordinary sockets, timers and tasks.
+//!
+//! Owns cause and effect in the world; who is in it, and what must hold there, is its user's.
+
+mod executor;
+mod listener;
+mod plan;
+mod stream;
+mod wire;
+mod world;
+
+use std::time::{Instant, SystemTime};
+
+pub use executor::{Report, run, spawn};
+pub(crate) use listener::TcpListener;
+pub use plan::{Chance, Plan};
+pub(crate) use stream::{Detached, Pipe, TcpStream};
+pub use world::{draw, is_running, note};
+
+/// The world's time, if one runs on this thread.
+pub(crate) fn now() -> Option<Instant> {
+    world::with(|world| world.now())
+}
+
+/// The world's idea of the date.
+pub(crate) fn wall_clock() -> Option<SystemTime> {
+    world::with(|world| world.wall_clock())
+}

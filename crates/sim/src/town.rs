@@ -1,0 +1,227 @@
+//! Puts a world together: workers of the proxy, servers, clients, attackers; changes the
+//! configuration under them; ends with a drain, after which nothing may be left.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_config::Source;
+use evenkeel_proxy::counters::WorkerCounters;
+use evenkeel_proxy::shared::{Ledger, Publication, Shared};
+use evenkeel_proxy::snapshot::{Resolved, Snapshot};
+use evenkeel_proxy::worker::{self, Command, Drain, Setup};
+use evenkeel_runtime::{self as runtime, TcpListener, mailbox};
+
+use crate::attacker;
+use crate::client::Client;
+use crate::oracle::Oracle;
+use crate::scenario::{Kind, Scenario, front};
+use crate::server;
+
+/// The proxy in a world.
+struct Proxy {
+    ledger: RefCell<Ledger>,
+    shared: Arc<Shared>,
+    counters: Vec<Arc<WorkerCounters>>,
+    inboxes: Vec<mailbox::Sender<Command>>,
+    /// All that was ever published: their numbers must all come back to zero.
+    published: RefCell<Vec<Publication>>,
+    running: Cell<usize>,
+}
+
+/// What is looked at after each step.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Rc<RefCell<Option<Rc<Proxy>>>>);
+
+impl Watch {
+    /// Numbers that are never negative, and loads that nobody has.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let proxy = self.0.borrow();
+        let Some(proxy) = proxy.as_ref() else { return Ok(()) };
+        const ABSURD: u32 = 1_000_000;
+        let gauges = proxy.shared.workers.iter().chain(&proxy.shared.listeners);
+        if let Some(gauge) = gauges.map(|gauge| gauge.value()).find(|value| *value > ABSURD) {
+            return Err(format!("a count of connections is {}", gauge as i32));
+        }
+        let open: u32 = proxy.shared.workers.iter().map(|gauge| gauge.value()).sum();
+        let published = proxy.published.borrow();
+        for server in published.iter().rev().take(1).flat_map(|p| p.servers.iter().flatten()) {
+            let load = server.load.in_flight();
+            if load > open {
+                return Err(format!("a server has {} requests of {open} clients", load as i32));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The whole story of a world.
+pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
+    let all: Vec<usize> = (0..scenario.servers.len()).collect();
+    for (index, nature) in scenario.servers.iter().enumerate() {
+        let Ok(listener) = TcpListener::bind(nature.address) else { continue };
+        let chance = scenario.chance.fork();
+        let serve = server::serve(index, Rc::new(nature.clone()), oracle.clone(), chance, listener);
+        runtime::spawn(serve);
+    }
+    let proxy = match start(&scenario, &all) {
+        Ok(proxy) => proxy,
+        Err(why) => return oracle.object(why),
+    };
+    watch.0.replace(Some(proxy.clone()));
+    let people = Rc::new(Cell::new(0_usize));
+    for n in 0..scenario.clients {
+        let client = Client {
+            kind: scenario.kind,
+            oracle: oracle.clone(),
+            chance: scenario.chance.fork(),
+            ids: n * 1000 + 1..n * 1000 + 1 + scenario.requests,
+            aborts: scenario.clients_abort,
+            races: scenario.servers.iter().any(|nature| nature.idle_close.is_some()),
+        };
+        go(&people, client.run());
+    }
+    let sound = !matches!(scenario.kind, Kind::Rough | Kind::Storm);
+    let honest =
+        scenario.servers.iter().all(|nature| nature.spoils == 0 && nature.idle_close.is_none());
+    for _ in 0..scenario.attackers {
+        go(&people, attacker::run(oracle.clone(), scenario.chance.fork(), sound, honest));
+    }
+    for _ in 0..scenario.changes {
+        runtime::sleep(scenario.chance.millis(1..80)).await;
+        change(&mut scenario, &proxy, &oracle).await;
+    }
+    let drains_early = scenario.kind == Kind::Storm && scenario.chance.percent(30);
+    if drains_early {
+        runtime::sleep(scenario.chance.millis(1..200)).await;
+    } else {
+        while people.get() > 0 {
+            runtime::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    drain(&proxy, &oracle).await;
+    while people.get() > 0 {
+        runtime::sleep(Duration::from_millis(20)).await;
+    }
+    runtime::sleep(Duration::from_secs(1)).await; // what crossed on the way has arrived
+    if sound {
+        oracle.judge_suspects();
+    }
+    settle(&proxy, &oracle);
+}
+
+fn go(people: &Rc<Cell<usize>>, day: impl Future<Output = ()> + 'static) {
+    people.set(people.get() + 1);
+    let people = people.clone();
+    runtime::spawn(async move {
+        day.await;
+        people.set(people.get() - 1);
+    });
+}
+
+fn publish(
+    scenario: &Scenario,
+    ledger: &mut Ledger,
+    servers: &[usize],
+) -> Result<Publication, String> {
+    let text = scenario.config(servers);
+    let source = Source { name: "world.yaml".into(), text };
+    let loaded = evenkeel_config::load(&[source], &|_| None)
+        .map_err(|report| format!("the world's configuration is wrong: {report:?}"))?;
+    Ok(ledger.publish(Snapshot::compile(&loaded.config, &Resolved::default())))
+}
+
+fn start(scenario: &Scenario, servers: &[usize]) -> Result<Rc<Proxy>, String> {
+    let workers = scenario.workers;
+    let mut ledger = Ledger::new(workers);
+    let publication = publish(scenario, &mut ledger, servers)?;
+    let (inboxes, receivers): (Vec<_>, Vec<_>) =
+        (0..workers).map(|_| mailbox::channel(256)).unzip();
+    let proxy = Rc::new(Proxy {
+        ledger: RefCell::new(ledger),
+        shared: Shared::new(workers, 1, 20_000, scenario.plan.seed),
+        counters: (0..workers).map(|_| Arc::default()).collect(),
+        inboxes,
+        published: RefCell::new(vec![publication.clone()]),
+        running: Cell::new(workers),
+    });
+    for (index, inbox) in receivers.into_iter().enumerate() {
+        let setup = Setup {
+            index,
+            core: None,
+            seed: scenario.plan.seed.wrapping_add(index as u64),
+            publication: publication.clone(),
+            binds: vec![vec![front()]],
+            shared: proxy.shared.clone(),
+            counters: proxy.counters.get(index).cloned().unwrap_or_default(),
+            inbox,
+            peers: proxy.inboxes.clone(),
+            logs: evenkeel_proxy::access_log::LogSinks::default(),
+        };
+        let proxy = proxy.clone();
+        runtime::spawn(async move {
+            worker::serve(setup, |_| ()).await;
+            proxy.running.set(proxy.running.get() - 1);
+        });
+    }
+    Ok(proxy)
+}
+
+/// Another configuration: some servers leave, some come back.
+async fn change(scenario: &mut Scenario, proxy: &Rc<Proxy>, oracle: &Oracle) {
+    let count = scenario.servers.len();
+    let stay = scenario.chance.within(0..count as u64) as usize;
+    let servers: Vec<usize> =
+        (0..count).filter(|n| *n == stay || scenario.chance.percent(60)).collect();
+    let publication = match publish(scenario, &mut proxy.ledger.borrow_mut(), &servers) {
+        Ok(publication) => publication,
+        Err(why) => return oracle.object(why),
+    };
+    proxy.published.borrow_mut().push(publication.clone());
+    for inbox in &proxy.inboxes {
+        let _ = inbox.try_send(Command::Adopt(publication.clone()));
+    }
+    runtime::sim::note("change", servers.len() as u64, b"");
+    // A mailbox is read within a moment; a request that began after it must know.
+    let known = runtime::now() + Duration::from_millis(20);
+    oracle.change((0..count).filter(|n| !servers.contains(n)).collect(), known);
+}
+
+/// Asks all workers to end, and waits until they have.
+async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
+    let now = runtime::now();
+    let until = now + Duration::from_secs(20);
+    let drain =
+        Drain { requests_until: until, tunnels_until: until, idle_grace: Duration::from_secs(1) };
+    for inbox in &proxy.inboxes {
+        let _ = inbox.try_send(Command::Drain(drain));
+    }
+    while proxy.running.get() > 0 {
+        runtime::sleep(Duration::from_millis(20)).await;
+        if runtime::now() > until + Duration::from_secs(5) {
+            return oracle.object(format!("{} workers did not drain", proxy.running.get()));
+        }
+    }
+}
+
+/// After everybody has gone nothing is left.
+fn settle(proxy: &Proxy, oracle: &Oracle) {
+    for gauge in proxy.shared.workers.iter().chain(&proxy.shared.listeners) {
+        if gauge.value() != 0 {
+            oracle.object(format!("{} connections are left in a count", gauge.value() as i32));
+        }
+    }
+    for server in proxy.published.borrow().iter().flat_map(|p| p.servers.iter().flatten()) {
+        if server.load.in_flight() != 0 {
+            oracle
+                .object(format!("{} requests are left in a load", server.load.in_flight() as i32));
+        }
+    }
+    let sum = |of: fn(&WorkerCounters) -> u64| proxy.counters.iter().map(|c| of(c)).sum::<u64>();
+    let (accepted, refused) = (sum(|c| c.accepted.value()), sum(|c| c.refused.value()));
+    let closed = sum(|c| c.closed.value());
+    if accepted != refused + closed {
+        oracle.object(format!("{accepted} accepted, {refused} refused, {closed} closed"));
+    }
+}
