@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
-TEST_COMMANDS := curl nginx wrk python3
+TEST_COMMANDS := curl haproxy nginx wrk python3
 # Where release builds are.
 BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 
@@ -12,7 +12,7 @@ SEEDS ?= 100000
 SHIPPED := --workspace --exclude evenkeel-sim
 SIMULATE := $(CARGO) run --quiet --profile simulate --package evenkeel-sim --
 
-.PHONY: help demo run test test-packages check docs bench bench-build instructions no-stray-502 simulate-core planted-bugs build release clean
+.PHONY: help demo run test test-packages check docs bench bench-build instructions fuzz no-stray-502 simulate-core planted-bugs build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -72,6 +72,20 @@ instructions: bench-build ## Count instructions beside those recorded; RECORD=1 
 
 bench-build: # What ships and what measures it, in one go: the same dependencies with the same features
 	$(CARGO) build --release --package evenkeel --package evenkeel-bench
+
+# All of them, or TARGET=request_head; each for SECONDS.
+TARGET ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+SECONDS ?= $(or $(FUZZ_SECONDS),60)
+# Sanitizers are not stable; the compiler is the stable one all the same.
+FUZZ := RUSTC_BOOTSTRAP=1 $(CARGO) fuzz
+
+fuzz: ## Fuzz: all targets, or TARGET=request_head SECONDS=600
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz
+	@for target in $(TARGET); do \
+	  echo "$$target, $(SECONDS) s"; mkdir -p fuzz/found/$$target && \
+	  $(FUZZ) run $$target fuzz/found/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS) \
+	    -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
 
 no-stray-502: ## Prove it: 200,000 requests while backends close idle connections at random
 	@tools/proofs/no-stray-502.sh

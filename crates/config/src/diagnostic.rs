@@ -103,6 +103,12 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(mut diagnostics: Vec<Diagnostic>, sources: &[Source]) -> Self {
+        for diagnostic in &mut diagnostics {
+            let related = diagnostic.related.iter_mut().map(|(span, _)| span);
+            for span in diagnostic.span.iter_mut().chain(related) {
+                *span = of_whole_characters(*span, sources);
+            }
+        }
         let place = |d: &Diagnostic| d.span.map(|span| (span.source, span.start));
         diagnostics.sort_by_key(|d| (place(d).is_none(), place(d)));
         Self { diagnostics, sources: sources.to_vec() }
@@ -230,18 +236,19 @@ fn group_by_source<'p>(places: &[Place<'p>]) -> Vec<(u32, Vec<Place<'p>>)> {
     groups
 }
 
-/// A range within the text, on character boundaries, not empty where that is possible.
+/// A range within the text that begins and ends between characters, those it cuts included.
 fn clamp(span: Span, text: &str) -> Range<usize> {
-    let floor = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let start = floor(span.start as usize);
-    let end = floor(span.end as usize).max(start);
+    let start = text.floor_char_boundary(span.start as usize);
+    let end = text.ceil_char_boundary(span.end as usize).max(start);
     start..end
+}
+
+/// A reader counts bytes; whoever is shown a place wants to see characters.
+fn of_whole_characters(span: Span, sources: &[Source]) -> Span {
+    let Some(source) = sources.get(span.source as usize) else { return span };
+    let range = clamp(span, &source.text);
+    let at = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Span { start: at(range.start), end: at(range.end), ..span }
 }
 
 /// The known word closest to what was written, if it is close enough to be meant.

@@ -221,3 +221,17 @@ proptest::proptest! {
         report(&text).render(false);
     }
 }
+
+#[test]
+fn every_place_begins_and_ends_between_characters() {
+    let long = format!("a: 1\n{}: 1\n", "é".repeat(19) + "x" + &"é".repeat(9));
+    for text in ["a: &x [1, \u{3e2}\u{11}", "é: [\u{3e2}", "\u{feff}a: [", long.as_str()] {
+        let report = report(text);
+        assert!(!report.is_empty(), "{text}");
+        for diagnostic in &report.diagnostics {
+            let span = diagnostic.span.unwrap_or_default();
+            let shown = text.get(span.start as usize..span.end as usize);
+            assert!(shown.is_some(), "{text}: {diagnostic:?}");
+        }
+    }
+}

@@ -146,6 +146,8 @@ pub(crate) fn write_request(
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
     match settings.host(target) {
         Some(host) => out.extend_from_slice(host.as_bytes()),
+        // An old client has none (RFC 9112 §3.2): the server's own, since many refuse an empty one.
+        None if head.host.is_empty() => out.extend_from_slice(target.key.as_bytes()),
         None => out.extend_from_slice(head.host.of(bytes)),
     }
     out.extend_from_slice(b"\r\n");

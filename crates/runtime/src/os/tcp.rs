@@ -326,8 +326,10 @@ impl TcpListener {
 
 /// Puts a socket under the reactor's watch.
 fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
-    // SAFETY: the implementors of `OwnedSocket` own their descriptor: it stays the same and open
-    // until they are dropped, and the `AsyncFd` owns them.
+    // SAFETY: the implementors of `OwnedSocket` own their descriptor: it is open, stays the same and
+    // stays open until they are dropped, and the `AsyncFd` owns them. Nothing in this file takes them
+    // out by `&mut` or closes the descriptor by its number; `detach` takes them back by `into_inner`,
+    // which ends the watch first.
     #[allow(unsafe_code)]
     let watched = unsafe { AsyncFd::register_with_interest(socket, interest) };
     Ok(watched?)

@@ -12,8 +12,10 @@ pub(crate) fn bytes_acked(socket: BorrowedFd<'_>) -> Option<u64> {
     const END: usize = OFFSET + mem::size_of::<u64>();
     let mut info = [0_u8; END];
     let mut length = END as libc::socklen_t;
-    // SAFETY: `info` is valid for writes of `length` bytes and lives through the call; the kernel
-    // writes at most `length` bytes and stores how many in `length`; any bytes are a valid array.
+    // SAFETY: the descriptor is open as long as it is borrowed. `info` is valid for writes of `length`
+    // bytes, nothing else refers to it or to `length`, and both live through the call, after which the
+    // kernel keeps no pointer to them. It writes at most `length` bytes, which need no alignment, and
+    // stores how many in `length`; any bytes are a valid array.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

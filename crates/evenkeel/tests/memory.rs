@@ -1,0 +1,140 @@
+//! What one client can make the binary hold: for each kind of unfinished request the growth of its
+//! memory is bounded by ten times what was sent and a fixed amount.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // test code outside the workers
+
+mod support;
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use support::{Proxy, wait_for};
+
+/// Clients of one kind at a time. The kernel gives memory in steps of up to 2 MiB: with so many
+/// clients a step is 1 KiB for each.
+const CLIENTS: usize = 2_000;
+/// What an unfinished head may hold however short it is: a block of 16 KiB and what serves it.
+const HEAD: usize = 28 * 1024;
+/// The same once a server is waited for: another block, and the connection to it.
+const EXCHANGE: usize = 48 * 1024;
+
+/// Anonymous memory of a process that is in use, in bytes.
+fn resident(id: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// A backend that takes connections, counts them and never answers.
+struct Silent {
+    address: SocketAddr,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = Arc::<AtomicUsize>::default();
+        let count = taken.clone();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming().map_while(Result::ok) {
+                held.push(stream);
+                count.store(held.len(), Ordering::SeqCst);
+            }
+        });
+        Self { address, taken }
+    }
+}
+
+/// A proxy of one worker: what it answers a later client comes after what it read from earlier ones.
+fn proxy(backend: &Silent) -> Proxy {
+    let address = backend.address;
+    Proxy::start(&format!(
+        "workers: 1
+listeners:
+  web:
+    bind: \"127.0.0.1:0\"
+    limits: {{ connections_per_ip: 20000 }}
+    timeouts: {{ head: 60s, head_rate_min: 0, body_idle: 60s, body_rate_min: 0 }}
+pools: {{ app: {{ servers: [\"{address}\"] }} }}
+routes:
+  - {{ match: {{ path: /here }}, respond: {{ status: 204 }} }}
+  - {{ to: app }}
+"
+    ))
+}
+
+/// Growth for each client that has sent these bytes.
+fn growth(bytes: &[u8], is_forwarded: bool) -> usize {
+    let backend = Silent::start();
+    let proxy = proxy(&backend);
+    let ask = || assert_eq!(proxy.get("/here").status, 204);
+    ask();
+    let before = resident(proxy.id());
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = TcpStream::connect(proxy.addresses[0]).unwrap();
+            client.write_all(bytes).unwrap();
+            client
+        })
+        .collect();
+    let forwarded = if is_forwarded { CLIENTS } else { 0 };
+    wait_for("the server to be reached", || backend.taken.load(Ordering::SeqCst) >= forwarded);
+    ask();
+    ask();
+    let grown = resident(proxy.id()).saturating_sub(before);
+    drop(clients);
+    grown / CLIENTS
+}
+
+/// Unfinished requests, some of them as bad as is allowed.
+fn kinds() -> Vec<(&'static str, usize, Vec<u8>)> {
+    let head = "POST /x HTTP/1.1\r\nHost: a\r\n";
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let text = |text: String| text.into_bytes();
+    vec![
+        ("nothing", HEAD, Vec::new()),
+        ("one byte", HEAD, text("G".into())),
+        ("half a line", HEAD, text(format!("GET /{}", "a".repeat(500)))),
+        ("a long line", HEAD, text(format!("GET /{}", "a".repeat(16_000)))),
+        ("short fields", HEAD, text(format!("{head}{}", "a:\r\n".repeat(90)))),
+        (
+            "long fields",
+            HEAD,
+            text(format!("{head}{}", format!("x: {}\r\n", "y".repeat(300)).repeat(90))),
+        ),
+        ("a long head", HEAD, text(format!("{head}x: {}", "y".repeat(32_000)))),
+        ("options", HEAD, text(format!("{head}Connection: {}", "x,".repeat(400)))),
+        (
+            "half a body",
+            EXCHANGE,
+            text(format!("{head}Content-Length: 1000000\r\n\r\n{}", "b".repeat(5_000))),
+        ),
+        ("small chunks", EXCHANGE, text(format!("{chunked}{}", "1\r\nx\r\n".repeat(1_000)))),
+        ("extensions", EXCHANGE, text(format!("{chunked}1;{}", "e".repeat(4_000)))),
+        ("trailers", EXCHANGE, text(format!("{chunked}0\r\n{}", "t: u\r\n".repeat(90)))),
+        (
+            "pipelined",
+            EXCHANGE,
+            text(format!("{head}\r\n{}", "GET /y HTTP/1.1\r\nHost: a\r\n\r\n".repeat(400))),
+        ),
+    ]
+}
+
+#[test]
+fn no_unfinished_request_holds_more_than_ten_times_what_was_sent_and_a_fixed_amount() {
+    let sockets = evenkeel_runtime::raise_descriptor_limit();
+    assert!(sockets > 2 * CLIENTS as u64 + 100, "no more than {sockets} sockets may be open");
+    let mut wrong = Vec::new();
+    for (name, fixed, bytes) in kinds() {
+        let (grown, allowed) = (growth(&bytes, fixed == EXCHANGE), 10 * bytes.len() + fixed);
+        println!("{name}: {} bytes sent, {grown} held, {allowed} allowed", bytes.len());
+        if grown > allowed {
+            wrong.push(format!("{name}: {grown} bytes for {}", bytes.len()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
