@@ -7,8 +7,13 @@ use std::cell::RefCell;
 /// Bytes of a fresh buffer: one read of a body, and more than almost any head.
 pub(crate) const BLOCK: usize = 16 * 1024;
 
-/// Buffers a worker keeps for later; beyond that they go back to the allocator. 256 × 16 KiB.
+/// What a head is moved to while its exchange waits for a server, if it fits.
+const SMALL: usize = 1024;
+
+/// Buffers a worker keeps for later; beyond that they go back to the allocator. 256 × 16 KiB, and
+/// as many small ones as make a mebibyte.
 const KEPT_MAX: usize = 256;
+const SMALL_KEPT_MAX: usize = 1024;
 
 /// `floor ≤ start ≤ end ≤ len`. What lies below `floor` (a head) stays where it is.
 #[derive(Debug, Default)]
@@ -89,6 +94,14 @@ impl Buffer {
         }
     }
 
+    /// Goes on in another block, as long as what it holds; returns the old one.
+    fn move_to(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+        if let (Some(to), Some(from)) = (bytes.get_mut(..self.end), self.bytes.get(..self.end)) {
+            to.copy_from_slice(from);
+        }
+        std::mem::replace(&mut self.bytes, bytes)
+    }
+
     /// Length of the block.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()
@@ -114,6 +127,7 @@ impl Buffer {
 #[derive(Default)]
 pub(crate) struct Stock {
     blocks: RefCell<Vec<Vec<u8>>>,
+    small: RefCell<Vec<Vec<u8>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -126,9 +140,37 @@ impl Stock {
 
     /// Gives a buffer back. One that had to grow is not kept.
     pub(crate) fn give(&self, buffer: Buffer) {
-        let mut blocks = self.blocks.borrow_mut();
-        if buffer.bytes.len() == BLOCK && blocks.len() < KEPT_MAX {
-            blocks.push(buffer.bytes);
+        self.give_block(buffer.bytes);
+    }
+
+    fn give_block(&self, bytes: Vec<u8>) {
+        let (stock, most) = match bytes.len() {
+            BLOCK => (&self.blocks, KEPT_MAX),
+            SMALL => (&self.small, SMALL_KEPT_MAX),
+            _ => return,
+        };
+        let mut stock = stock.borrow_mut();
+        if stock.len() < most {
+            stock.push(bytes);
+        }
+    }
+
+    /// Moves a buffer that holds nothing but a short kept head to a small block: most exchanges
+    /// wait for a server with no more than that, and the few large blocks that are left stay warm.
+    pub(crate) fn shrink(&self, buffer: &mut Buffer) {
+        const ROOM: usize = 256; // to notice what the client does meanwhile
+        if buffer.bytes.len() != BLOCK || !buffer.is_empty() || buffer.end > SMALL - ROOM {
+            return;
+        }
+        let small = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
+        self.give_block(buffer.move_to(small));
+    }
+
+    /// Moves what is in a small block to a full one.
+    pub(crate) fn widen(&self, buffer: &mut Buffer) {
+        if buffer.bytes.len() == SMALL {
+            let full = self.take().bytes;
+            self.give_block(buffer.move_to(full));
         }
     }
 
@@ -167,6 +209,25 @@ mod tests {
         buffer.consume(4);
         buffer.release();
         assert_eq!(buffer.filled(), b"2");
+    }
+
+    #[test]
+    fn a_short_head_moves_to_a_small_block_and_nothing_else_does() {
+        let stock = Stock::default();
+        let mut buffer = stock.take();
+        buffer.spare()[..5].copy_from_slice(b"HEADx");
+        buffer.extend(5);
+        buffer.keep(4);
+        stock.shrink(&mut buffer);
+        assert_eq!(buffer.size(), BLOCK, "something is in the window");
+        buffer.consume(1);
+        stock.shrink(&mut buffer);
+        assert_eq!((buffer.size(), buffer.all()), (SMALL, b"HEADx".as_slice()));
+        buffer.spare()[..4].copy_from_slice(b"next");
+        buffer.extend(4);
+        buffer.release();
+        stock.widen(&mut buffer);
+        assert_eq!((buffer.size(), buffer.filled()), (BLOCK, b"next".as_slice()));
     }
 
     #[test]

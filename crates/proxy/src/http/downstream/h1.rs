@@ -110,6 +110,7 @@ async fn serve_one(connection: &Connection, waiting: Option<Buffer>) -> Next {
     };
     connection.requests.set(connection.requests.get().saturating_add(1));
     let mut buffer = waiting.unwrap_or_else(|| worker.stock.take());
+    worker.stock.widen(&mut buffer);
     let mut head = worker.heads.request();
     let received = receive_head(connection, &listener.config, &mut buffer, &mut head).await;
     let mut exchange = Exchange::new(connection, generation.clone(), head, buffer);

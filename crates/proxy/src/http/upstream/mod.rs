@@ -361,6 +361,9 @@ impl Waiter {
                 // Who waits holds no block: the same few, warm ones serve all.
                 Poll::Pending if buffer.is_empty() => {
                     stock.give(std::mem::take(buffer));
+                    if self.request_sent {
+                        stock.shrink(&mut exchange.buffer);
+                    }
                     break;
                 }
                 Poll::Pending => break,
