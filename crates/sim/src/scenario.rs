@@ -187,6 +187,9 @@ fn plan(seed: u64, kind: Kind, chance: &mut Chance) -> Plan {
         spurious: Odds::in_thousand(*chance.one_of(&[0, 50])),
         faults_until: Duration::from_secs(3600),
         time_max: Duration::from_secs(1800),
+        // Half a second before 2^31 or 2^32 milliseconds have passed, or at any time.
+        uptime: Duration::from_millis(*chance.one_of(&[0, (1 << 31) - 500, (1 << 32) - 500])),
+        date_jumps: chance.percent(30),
         ..Plan::calm(seed)
     };
     if !kind.network_fails() {

@@ -1,6 +1,10 @@
 //! Latency × load, of two drawn at random. Latency is a moving average that jumps up at once and
 //! comes down slowly (peak EWMA, as first described for Finagle), so a server that turns slow is
 //! avoided after one answer. A failure counts as a slow answer: failing fast must not look fast.
+//!
+//! Load is what a server has in flight, beside what is usual in this pool. The latency of a busy
+//! server already has its queue in it; counted in full once more, the queue would make a server that
+//! is ten times slower look as good as its busy neighbours.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +15,10 @@ use crate::{Outcome, Pick, Rng, Server, ServerId, Servers};
 const ASSUMED: Duration = Duration::from_millis(10);
 /// The weight of one answer in what is typical for the pool.
 const TYPICAL_STEP: f64 = 0.02;
+/// The part of the usual load that everybody is taken to have. With none, shares go by latency ×
+/// load; with much of it, by latency alone, and all run to the fastest. At a half, and with as much
+/// in flight as usual, a server that takes three times as long gets nothing.
+const USUAL_SHARE: f64 = 0.5;
 /// A server that was slow once is, when nothing is heard of it, taken for faster than the typical
 /// one in the end, or it would never be tried again. But not for much faster, or it would be flooded
 /// before its next answer.
@@ -23,6 +31,8 @@ pub struct PeakEwma {
     failure_penalty: Duration,
     /// What this pool's servers take, in nanoseconds.
     typical: f64,
+    /// What they have in flight, for their weights.
+    usual_load: f64,
 }
 
 impl Default for PeakEwma {
@@ -36,7 +46,7 @@ impl PeakEwma {
     /// as one that took at least `failure_penalty`.
     pub fn new(decay: Duration, failure_penalty: Duration) -> Self {
         let decay = decay.max(Duration::from_millis(1));
-        Self { decay, failure_penalty, typical: ASSUMED.as_nanos() as f64 }
+        Self { decay, failure_penalty, typical: ASSUMED.as_nanos() as f64, usual_load: 1.0 }
     }
 
     /// The share of an old value that is left after `elapsed`.
@@ -58,7 +68,8 @@ impl PeakEwma {
     }
 
     fn score(&self, servers: &Servers, id: ServerId, now: Instant) -> f64 {
-        servers.server(id).map_or(f64::INFINITY, |server| self.cost(server, now) * servers.load(id))
+        let load = servers.load(id) + self.usual_load * USUAL_SHARE;
+        servers.server(id).map_or(f64::INFINITY, |server| self.cost(server, now) * load)
     }
 }
 
@@ -80,6 +91,8 @@ impl Algorithm for PeakEwma {
         };
         let sample = sample.as_nanos() as f64;
         self.typical += (sample - self.typical) * TYPICAL_STEP;
+        let load = f64::from(server.shared.in_flight()) / f64::from(server.weight.max(1));
+        self.usual_load += (load - self.usual_load) * TYPICAL_STEP;
         let cost = match (server.cost, server.cost_at) {
             (Some(cost), Some(at)) if sample < cost => {
                 let left = self.left(now.saturating_duration_since(at));

@@ -1,6 +1,6 @@
 //! What each algorithm promises, as properties on virtual time and seeded chance.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -324,6 +324,73 @@ fn the_slow_server_is_avoided_after_one_answer_and_tried_again_later() {
     let leases: Vec<Lease> = (0..40).map(|_| pick(&mut pool, None, now)).collect();
     let share = leases.iter().filter(|lease| lease.server.slot == 0).count();
     assert!((10..=30).contains(&share), "under load it has its share: {share} of 40");
+}
+
+/// A closed loop in virtual time: so many clients, each asking again as soon as it has its answer;
+/// every server works on 16 requests at once and queues the rest. The latencies, and how many went
+/// to the first server.
+fn closed_loop(takes: &[u64], clients: usize, requests: usize) -> (Vec<Duration>, usize) {
+    const SLOTS: usize = 16;
+    let weights = vec![1; takes.len()];
+    let mut pool = pool(&weights, PeakEwma::default(), 5);
+    // For each server, when each of its slots is free again, in microseconds.
+    let mut free = vec![[0_u64; SLOTS]; takes.len()];
+    let mut running: BTreeMap<(u64, usize), (Lease, u64)> = BTreeMap::new();
+    let (mut latencies, mut first) = (Vec::new(), 0);
+    for asked in 0..requests {
+        let now = match asked < clients {
+            true => asked as u64,
+            false => {
+                let ((now, _), (lease, begun)) = running.pop_first().expect("a request runs");
+                let latency = Duration::from_micros(now - begun);
+                latencies.push(latency);
+                let at = epoch() + Duration::from_micros(now);
+                pool.finish(lease, Outcome::Success { latency }, at);
+                now
+            }
+        };
+        let lease = pick(&mut pool, None, epoch() + Duration::from_micros(now));
+        let server = lease.server.slot as usize;
+        first += usize::from(server == 0);
+        let slot = free[server].iter_mut().min().expect("a slot");
+        *slot = (*slot).max(now) + takes[server];
+        running.insert((*slot, asked), (lease, now));
+    }
+    latencies.sort_unstable();
+    (latencies, first)
+}
+
+#[test]
+fn a_server_ten_times_slower_gets_next_to_nothing_while_the_others_are_busy() {
+    let (latencies, slow) = closed_loop(&[20_000, 2_000, 2_000, 2_000], 64, 100_000);
+    assert!(slow < 100, "{slow} of 100,000");
+    let p99 = latencies[latencies.len() * 99 / 100];
+    assert!(p99 < Duration::from_millis(8), "p99 is {p99:?}");
+}
+
+#[test]
+fn a_server_half_as_fast_has_a_smaller_share_and_equal_ones_have_equal_shares() {
+    let (_, slow) = closed_loop(&[4_000, 2_000, 2_000, 2_000], 24, 100_000);
+    assert!((2_000..15_000).contains(&slow), "{slow} of 100,000");
+    let (_, even) = closed_loop(&[2_000; 4], 24, 100_000);
+    assert!((20_000..30_000).contains(&even), "{even} of 100,000");
+}
+
+#[test]
+fn a_server_that_hangs_is_left_alone_whatever_it_was_like_before() {
+    let mut pool = pool(&[1; 4], PeakEwma::default(), 5);
+    let mut now = epoch();
+    let mut held = Vec::new();
+    for _ in 0..400 {
+        now += Duration::from_millis(1);
+        let lease = pick(&mut pool, None, now);
+        let latency = Duration::from_millis(if lease.server.slot == 0 { 2 } else { 8 });
+        match (lease.server.slot, now > epoch() + Duration::from_millis(100)) {
+            (0, true) => held.push(lease), // it never answers again
+            _ => pool.finish(lease, Outcome::Success { latency }, now + latency),
+        }
+    }
+    assert!(held.len() < 30, "{} requests were lost on it", held.len());
 }
 
 #[test]

@@ -50,6 +50,11 @@ pub struct Plan {
     pub steps_max: u64,
     /// Time after which the world ends as stuck.
     pub time_max: Duration,
+    /// How long the machine has been up when the world begins: counters of milliseconds in 32 bits
+    /// wrap after 49.7 days.
+    pub uptime: Duration,
+    /// The date jumps an hour back and forth, as if somebody set it.
+    pub date_jumps: bool,
     /// Keep the trace as text, not only its hash.
     pub keep_trace: bool,
 }
@@ -73,6 +78,8 @@ impl Plan {
             faults_until: Duration::ZERO,
             steps_max: 2_000_000,
             time_max: Duration::from_secs(3600),
+            uptime: Duration::ZERO,
+            date_jumps: false,
             keep_trace: false,
         }
     }

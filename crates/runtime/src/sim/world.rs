@@ -64,7 +64,7 @@ pub(crate) struct Trace {
 impl World {
     pub(crate) fn new(plan: Plan) -> Rc<Self> {
         #[allow(clippy::disallowed_methods)] // an origin to count from; only differences are seen
-        let began = Instant::now();
+        let began = Instant::now() + plan.uptime;
         let seed = plan.seed;
         Rc::new(Self {
             plan,
@@ -98,7 +98,9 @@ impl World {
     }
 
     pub(crate) fn wall_clock(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed.get()
+        let date = UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed.get();
+        let is_set_back = self.plan.date_jumps && self.elapsed.get().as_millis() / 10 % 2 == 1;
+        if is_set_back { date - Duration::from_secs(3600) } else { date }
     }
 
     /// The next random number (splitmix64).
