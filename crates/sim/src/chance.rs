@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-/// Random numbers (splitmix64); equal seeds give equal numbers.
+use evenkeel_runtime::sim::splitmix;
+
+/// Random numbers; equal seeds give equal numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
 
@@ -18,10 +20,7 @@ impl Chance {
     }
 
     pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        splitmix(&mut self.0)
     }
 
     /// One of `range`; its start if it is empty.

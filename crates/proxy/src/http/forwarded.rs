@@ -39,11 +39,7 @@ pub(crate) enum RequestId {
 impl RequestId {
     /// For logs and fields; empty until the request is identified.
     pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::None => "",
-            Self::Made(hex) => std::str::from_utf8(hex).unwrap_or_default(),
-            Self::Stated(text) => text,
-        }
+        std::str::from_utf8(self.bytes()).unwrap_or_default() // ASCII, whoever made it
     }
 
     /// As [`Self::text`].

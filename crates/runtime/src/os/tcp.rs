@@ -1,4 +1,4 @@
-//! TCP streams and listeners on epoll. Reads and writes cost one system call each: after a read that
+//! TCP streams and listeners on epoll; `crate::tcp` says what each method promises. Reads and writes cost one system call each: after a read that
 //! got less than it asked for, the next one waits for the reactor instead of asking the kernel.
 
 use std::cell::Cell;
@@ -22,7 +22,6 @@ const BACKLOG: i32 = 4096;
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// A byte stream. All methods take `&self`, so that one task can pump both directions.
 pub(crate) struct TcpStream {
     io: AsyncFd<std::net::TcpStream>,
     peer: SocketAddr,
@@ -30,7 +29,6 @@ pub(crate) struct TcpStream {
     written: Cell<u64>,
 }
 
-/// A stream that belongs to no worker at the moment.
 pub(crate) struct Detached {
     stream: std::net::TcpStream,
     peer: SocketAddr,
@@ -38,10 +36,6 @@ pub(crate) struct Detached {
 }
 
 impl Detached {
-    /// Makes it this worker's.
-    ///
-    /// # Errors
-    /// When the worker's reactor cannot take it.
     pub(crate) fn attach(self) -> io::Result<TcpStream> {
         TcpStream::from_std(self.stream, self.peer, self.local)
     }
@@ -57,10 +51,6 @@ impl TcpStream {
         Ok(Self { io, peer, local, written: Cell::new(0) })
     }
 
-    /// A new connection. Has no time limit of its own; dropping the future gives up.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
     pub(crate) async fn connect(address: SocketAddr, options: &ConnectOptions) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -85,27 +75,22 @@ impl TcpStream {
         Ok(Self { io, peer: address, local, written: Cell::new(0) })
     }
 
-    /// The other end.
     pub(crate) fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 
-    /// This end.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Bytes given to the kernel so far.
     pub(crate) fn total_written(&self) -> u64 {
         self.written.get()
     }
 
-    /// Waits for bytes, or the end, without a buffer to put them in.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.io.poll_read_ready(cx).map_ok(|mut guard| guard.retain_ready())
     }
 
-    /// Reads what is there; 0 is the end.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
@@ -129,12 +114,10 @@ impl TcpStream {
         }
     }
 
-    /// Writes what the kernel takes.
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_out(cx, bytes.len(), |mut stream| stream.write(bytes))
     }
 
-    /// As [`Self::poll_write`], several pieces in one system call.
     pub(crate) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -171,14 +154,10 @@ impl TcpStream {
         }
     }
 
-    /// Writes what the kernel takes at once, and forgets the rest.
     pub(crate) fn write_now(&self, bytes: &[u8]) {
         let _ = self.io.get_ref().write(bytes);
     }
 
-    /// Whether something (bytes, the end, an error) has arrived, as far as the reactor has seen: then
-    /// an idle connection to a server is not usable. Costs a system call only if the reactor's mark
-    /// is left over from a read that took exactly what there was.
     pub(crate) fn has_input(&self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Ok(mut guard)) = self.io.poll_read_ready(&mut context) else {
@@ -193,37 +172,24 @@ impl TcpStream {
         }
     }
 
-    /// Ends this half of the connection (FIN).
-    ///
-    /// # Errors
-    /// When the connection is gone.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         self.io.get_ref().shutdown(Shutdown::Write)
     }
 
-    /// From now on closing resets the connection, so that the peer notices.
     pub(crate) fn abort(&self) {
         let _ = SockRef::from(self.io.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
-    /// Whether the peer's kernel acknowledged nothing beyond the first `written_before` bytes written
-    /// here. Together with an orderly end (a FIN acknowledges all that was received before it) this
-    /// proves that the peer never saw what was written since.
     pub(crate) fn peer_took_nothing_since(&self, written_before: u64) -> bool {
         super::tcp_info::bytes_acked(self.io.get_ref().as_fd())
             .is_some_and(|acked| acked <= written_before.saturating_add(1))
     }
 
-    /// Takes it from this worker.
-    ///
-    /// # Errors
-    /// Never today.
     pub(crate) fn detach(self) -> io::Result<Detached> {
         let Self { io, peer, local, .. } = self;
         Ok(Detached { stream: io.into_inner(), peer, local })
     }
 
-    /// Moves up to `max` bytes from here into `pipe`; 0 is the end.
     pub(crate) fn poll_splice_from(
         &self,
         cx: &mut Context<'_>,
@@ -241,7 +207,6 @@ impl TcpStream {
         }
     }
 
-    /// Moves up to `length` bytes from `pipe` to here.
     pub(crate) fn poll_splice_to(
         &self,
         cx: &mut Context<'_>,
@@ -263,18 +228,12 @@ impl TcpStream {
     }
 }
 
-/// A listening socket. Each worker has its own for the same address (SO_REUSEPORT): the kernel
-/// spreads new connections over them.
 pub(crate) struct TcpListener {
     io: AsyncFd<Socket>,
     local: SocketAddr,
 }
 
 impl TcpListener {
-    /// Listens on `address`; port 0 is any free one. An IPv6 address takes IPv6 only.
-    ///
-    /// # Errors
-    /// Whatever the kernel says.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -293,12 +252,10 @@ impl TcpListener {
         Ok(Self { io: register(socket, Interest::READABLE)?, local })
     }
 
-    /// Where it listens.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// The next connection and its peer.
     pub(crate) fn poll_accept(
         &self,
         cx: &mut Context<'_>,

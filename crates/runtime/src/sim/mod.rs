@@ -15,9 +15,9 @@ use std::time::{Instant, SystemTime};
 
 pub use executor::{Report, run, spawn};
 pub(crate) use listener::TcpListener;
-pub use plan::{Chance, Plan};
+pub use plan::{Chance, Plan, splitmix};
 pub(crate) use stream::{Detached, Pipe, TcpStream};
-pub use world::{draw, is_running, note};
+pub use world::{is_running, note};
 
 /// The world's time, if one runs on this thread.
 pub(crate) fn now() -> Option<Instant> {

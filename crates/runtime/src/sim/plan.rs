@@ -17,6 +17,14 @@ impl Chance {
     }
 }
 
+/// The next of a series of random numbers (splitmix64): equal states give equal series.
+pub fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// The nature of one world.
 #[derive(Clone, Debug)]
 pub struct Plan {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::listener::Queue;
-use super::plan::{Chance, Plan};
+use super::plan::{Chance, Plan, splitmix};
 use super::wire::{Event, Wire};
 
 thread_local! {
@@ -103,13 +103,12 @@ impl World {
         if is_set_back { date - Duration::from_secs(3600) } else { date }
     }
 
-    /// The next random number (splitmix64).
+    /// The world's next random number.
     pub(crate) fn draw(&self) -> u64 {
-        let state = self.chance.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut state = self.chance.get();
+        let drawn = splitmix(&mut state);
         self.chance.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        drawn
     }
 
     /// One of `0..n`; 0 if there is none.
@@ -193,11 +192,6 @@ pub(crate) fn current() -> Option<Rc<World>> {
 /// Whether a world runs on this thread.
 pub fn is_running() -> bool {
     WORLD.with_borrow(Option::is_some)
-}
-
-/// A random number of the world's; 0 outside one.
-pub fn draw() -> u64 {
-    with(|world| world.draw()).unwrap_or_default()
 }
 
 /// Writes into the world's trace.
