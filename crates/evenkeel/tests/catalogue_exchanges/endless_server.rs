@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use evenkeel_tools::oracle::Case;
 
-use crate::stage::{Stage, resident};
+use crate::stage::{CANARY, Stage, resident};
 use crate::support::{Backend, Proxy, Then, reply, with_pool};
 
 /// Writes one piece for ever, and says when nobody takes it any more.
-fn endless(begin: &'static str, piece: String) -> (Backend, std::sync::mpsc::Receiver<usize>) {
+pub(crate) fn endless(
+    begin: &'static str,
+    piece: String,
+) -> (Backend, std::sync::mpsc::Receiver<usize>) {
     let (told, heard) = std::sync::mpsc::channel();
     let told = std::sync::Mutex::new(told);
     let backend = Backend::start(move |request, stream| {
         if request.target() == "/canary" {
-            reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary");
+            reply(stream, CANARY);
             return Then::Keep;
         }
         reply(stream, begin);

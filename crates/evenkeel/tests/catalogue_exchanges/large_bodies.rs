@@ -5,14 +5,11 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Backend, Proxy, Then, reply, reset, simple, wait_for};
+use crate::stage::{CANARY, one_worker};
+use crate::support::{Backend, Proxy, Then, reply, reset, wait_for};
 
 /// Lengths of bodies: just over what is copied, and more than sockets and pipes hold.
 const LENGTHS: [usize; 3] = [70_000, 1_000_000, 12_000_000];
-
-fn one_worker(backend: &Backend) -> Proxy {
-    Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
-}
 
 /// Answers `/canary` so; everything else is for `script`, given the number in its path.
 fn backend(
@@ -20,7 +17,7 @@ fn backend(
 ) -> Backend {
     Backend::on_head(move |request, stream| match request.target() {
         "/canary" => {
-            reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary");
+            reply(stream, CANARY);
             Then::Keep
         }
         target => script(target.trim_start_matches('/').parse().unwrap(), stream),

@@ -5,13 +5,9 @@ use std::time::Duration;
 
 use evenkeel_tools::oracle::Case;
 
-use crate::stage::Stage;
+use crate::endless_server::endless;
+use crate::stage::{CANARY, Stage, one_worker};
 use crate::support::{Backend, Client, Proxy, Then, reply, simple, wait_for, with_pool};
-
-/// One worker, so that everything goes through the same kept connections.
-fn one_worker(backend: &Backend) -> Proxy {
-    Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
-}
 
 /// Another client's request is answered as the first of a connection of its own.
 fn canary_is_alone(proxy: &Proxy, backend: &Backend) {
@@ -24,7 +20,7 @@ fn canary_is_alone(proxy: &Proxy, backend: &Backend) {
 fn answering(other: &'static str) -> Backend {
     Backend::on_head(move |request, stream| {
         match request.target() {
-            "/canary" => reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary"),
+            "/canary" => reply(stream, CANARY),
             "/smuggled" => {
                 // Late enough to be taken for the answer to whatever was asked meanwhile.
                 std::thread::sleep(Duration::from_millis(100));
@@ -142,7 +138,7 @@ fn g04_interim_responses_are_bounded_in_number_and_in_bytes() {
                 return Then::Close;
             }
         }
-        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary");
+        reply(stream, CANARY);
         Then::Keep
     });
     let proxy = one_worker(&backend);
@@ -234,7 +230,7 @@ fn g09_a_request_that_breaks_off_ends_both_connections() {
     let count = ended.clone();
     let backend = Backend::on_head(move |request, stream| {
         if request.target() == "/canary" {
-            reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary");
+            reply(stream, CANARY);
             return Then::Keep;
         }
         let mut body = Vec::new();
@@ -281,18 +277,8 @@ fn g09_a_request_that_breaks_off_ends_both_connections() {
 #[test]
 fn g10_a_client_that_leaves_in_the_middle_of_a_response_leaves_nothing_behind() {
     // RFC 9112 §9.5
-    let (told, heard) = std::sync::mpsc::channel();
-    let told = std::sync::Mutex::new(told);
-    let backend = Backend::start(move |request, stream| {
-        if request.target() == "/canary" {
-            reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary");
-            return Then::Keep;
-        }
-        reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        while std::io::Write::write_all(stream, b"5\r\nhello\r\n").is_ok() {}
-        told.lock().unwrap().send(()).unwrap();
-        Then::Close
-    });
+    let begin = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (backend, heard) = endless(begin, "5\r\nhello\r\n".to_owned());
     let proxy = one_worker(&backend);
     for with_reset in [true, false] {
         let mut client = proxy.connect();

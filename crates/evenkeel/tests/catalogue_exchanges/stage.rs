@@ -4,7 +4,15 @@
 use evenkeel_tools::faultd::{Faultd, Options, Request};
 use evenkeel_tools::oracle::{Case, Oracle};
 
-use crate::support::{Client, Proxy, Response, wait_for};
+use crate::support::{Backend, Client, Proxy, Response, simple, wait_for};
+
+/// A server's answer to the request of another client.
+pub(crate) const CANARY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary";
+
+/// A proxy of one worker, so that everything goes through the same kept connections.
+pub(crate) fn one_worker(backend: &Backend) -> Proxy {
+    Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
+}
 
 /// One worker, so that everything goes through the same kept connections.
 pub(crate) struct Stage {
