@@ -222,7 +222,7 @@ fn balance(balance: &Balance) -> Value {
             "decay": show_duration(settings.decay),
             "failure_penalty": show_duration(settings.failure_penalty),
         } }),
-        Balance::IpHash(hash) => json!({ "ip_hash": table(hash) }),
+        Balance::IpHash(hash) => json!({ "ip_hash": table(&hash.table) }),
         Balance::ConsistentHash(hash) => {
             let mut map = Map::new();
             let key = match &hash.key {

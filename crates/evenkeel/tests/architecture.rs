@@ -31,6 +31,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("signal-hook", &["crates/evenkeel"]),
     ("tracing-subscriber", &["crates/evenkeel"]),
     ("ratatui", &["crates/evenkeel"]),
+    ("axum", &["crates/evenkeel"]),
+    ("hyper", &["crates/evenkeel"]),
+    ("rustls", &["crates/evenkeel"]),
+    ("hickory-resolver", &["crates/evenkeel"]),
+    ("notify", &["crates/evenkeel"]),
     ("clap", &["crates/evenkeel", "crates/sim", "tools", "bench"]),
 ];
 

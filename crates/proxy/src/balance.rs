@@ -19,7 +19,7 @@ pub(crate) fn algorithm(balance: &Balance) -> Box<dyn Algorithm> {
         Balance::PeakEwma(settings) => {
             Box::new(make::PeakEwma::new(settings.decay, settings.failure_penalty))
         }
-        Balance::IpHash(table) => hashed(table),
+        Balance::IpHash(hash) => hashed(&hash.table),
         Balance::ConsistentHash(hash) => hashed(&hash.table),
     }
 }

@@ -84,6 +84,8 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     let mut config = Config {
         workers,
         shutdown: shutdown(options.node("shutdown"), found),
+        watch: false,
+        admin: crate::model::Admin { history: 20, ..Default::default() },
         listeners: listeners.iter().map(|(k, n)| listener::read(k, n, &scope, found)).collect(),
         routes: Vec::new(),
         pools: pools.iter().map(|(k, n)| pool::read(k, n, found)).collect(),

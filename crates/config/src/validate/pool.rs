@@ -1,12 +1,14 @@
 //! Pools.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::empty;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::model::{
-    Address, Balance, ConsistentHash, HashKey, HashKind, HashTable, HostRewrite, KeepAlive,
-    PeakEwma, Pool, PoolTimeouts, Retry, Server,
+    Address, Balance, Breaker, Budget, ConsistentHash, FailureRate, HashKey, HashKind, HashTable,
+    HostRewrite, IpHash, KeepAlive, Outlier, PeakEwma, Pool, PoolTimeouts, Prefix, Queue, Retry,
+    RetryOn, Server,
 };
 use crate::option::{
     BALANCE, CONSISTENT, EWMA, HASH_KEY, KEEP_ALIVE, Kind, POOL, POOL_TIMEOUTS, RETRY, SERVER,
@@ -14,6 +16,8 @@ use crate::option::{
 };
 use crate::read::{Findings, Options, choice_of, first_line, one_or_many, text};
 use crate::tree::{Key, Node, Value};
+
+const PREFIX: Prefix = Prefix { ipv4: 32, ipv6: 64 };
 
 pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
     let options = Options::read(node, &POOL, found);
@@ -26,11 +30,37 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
         host: host(&options, found),
         timeouts: timeouts(part("timeouts"), found),
         keep_alive: keep_alive(part("keep_alive"), found),
+        discover: None,
+        health: None,
+        outlier: Some(Outlier {
+            consecutive: 5,
+            rate: Some(FailureRate {
+                share: 0.5,
+                requests_min: 20,
+                window: Duration::from_secs(10),
+            }),
+            mark_down: None,
+            eject: Duration::from_secs(5),
+            eject_max: Duration::from_secs(300),
+            ejected_max: 0.5,
+        }),
+        breaker: Breaker::default(),
+        queue: Queue { max: 1000, timeout: Duration::from_secs(1) },
+        slow_start: Duration::from_secs(10),
+        panic_threshold: 0.1,
         retry: Retry {
             attempts: Options::read(part("retry"), &RETRY, found)
                 .count("attempts", found)
                 .unwrap_or(0) as u32,
+            on: RetryOn { connect: true, reset: true, timeout: false, statuses: Vec::new() },
+            non_idempotent: false,
+            try_timeout: None,
+            backoff: Duration::from_millis(25),
+            backoff_max: Duration::from_millis(250),
+            budget: Budget { ratio: 0.2, min: 3 },
         },
+        hedge: None,
+        sticky: None,
     }
 }
 
@@ -67,13 +97,13 @@ fn servers(options: &Options<'_>, key: &Key, found: &mut Findings) -> Vec<Server
 fn server(node: &Node, found: &mut Findings) -> Option<(Server, Span)> {
     if let Value::Scalar { text, .. } = &node.value {
         let address = address(text, node.span, found)?;
-        return Some((Server { address, weight: 1 }, node.span));
+        return Some((Server { address, weight: 1, priority: 0, check: None }, node.span));
     }
     let options = Options::read(node, &SERVER, found);
     let weight = options.count("weight", found).unwrap_or(1) as u32;
     let node = options.node("address")?;
     let address = address(text(node, found)?, node.span, found)?;
-    Some((Server { address, weight }, node.span))
+    Some((Server { address, weight, priority: 0, check: None }, node.span))
 }
 
 /// `host:port`, also as `http://host[:port]`.
@@ -170,7 +200,7 @@ fn balance(options: &Options<'_>, found: &mut Findings) -> Balance {
         Some((key, node)) if key.text == "p2c_ewma" => Balance::PeakEwma(ewma(node, found)),
         Some((key, node)) if key.text == "ip_hash" => {
             let options = Options::read(node, &TABLE, found);
-            Balance::IpHash(table(&options, found))
+            Balance::IpHash(IpHash { prefix: PREFIX, table: table(&options, found) })
         }
         Some((_, node)) => {
             let options = Options::read(node, &CONSISTENT, found);
@@ -188,7 +218,10 @@ fn named(name: &str, found: &mut Findings) -> Balance {
         "least_connections" => Balance::LeastConnections,
         "random" => Balance::Random,
         "p2c" => Balance::PowerOfTwo,
-        "ip_hash" => Balance::IpHash(table(&Options::read(&empty(), &TABLE, found), found)),
+        "ip_hash" => Balance::IpHash(IpHash {
+            prefix: PREFIX,
+            table: table(&Options::read(&empty(), &TABLE, found), found),
+        }),
         _ => Balance::PeakEwma(ewma(&empty(), found)),
     }
 }

@@ -3,11 +3,25 @@
 //! Only validation makes these values, so an id never dangles and no number is out of its bounds.
 //! How a user writes them is the business of the reading side, not of this file.
 
+mod admin;
+mod affinity;
+mod discovery;
+mod health;
+mod pool;
+mod resilience;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use admin::*;
+pub use affinity::*;
+pub use discovery::*;
+pub use health::*;
+pub use pool::*;
+pub use resilience::*;
 
 /// Index into [`Config::listeners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +41,12 @@ pub struct PolicyId(pub u32);
 pub struct Config {
     /// Worker threads; `None` is one for each core the process may use.
     pub workers: Option<NonZeroU32>,
-    /// How the process ends.
+    /// How the process ends, and how long anything that is drained may take.
     pub shutdown: Shutdown,
+    /// Take over changed files without being asked; off.
+    pub watch: bool,
+    /// How a running process is looked at and changed.
+    pub admin: Admin,
     /// Where connections are accepted, in the order written.
     pub listeners: Vec<Listener>,
     /// What is done with a request, in the order written (which is not the order of precedence).
@@ -271,167 +289,6 @@ pub struct Respond {
     pub content_type: String,
     /// The content; at most 64 KiB.
     pub body: String,
-}
-
-/// Servers that can stand in for each other.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pool {
-    /// Its key in the file.
-    pub name: String,
-    /// How one of them is chosen.
-    pub balance: Balance,
-    /// At least one.
-    pub servers: Vec<Server>,
-    /// The `Host` that servers see.
-    pub host: HostRewrite,
-    /// How long a server may take.
-    pub timeouts: PoolTimeouts,
-    /// Connections kept for the next request.
-    pub keep_alive: KeepAlive,
-    /// Another try when a server failed.
-    pub retry: Retry,
-}
-
-/// A pool's member.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Server {
-    /// Where it listens.
-    pub address: Address,
-    /// Its share relative to the others; 1 by default, 0 takes nothing, at most 1,000.
-    pub weight: u32,
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// A literal address and port.
-    Socket(SocketAddr),
-    /// A name to look up, and a port.
-    Name(String, u16),
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Socket(address) => write!(f, "{address}"),
-            Self::Name(name, port) => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
-/// The `Host` that servers see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostRewrite {
-    /// The client's.
-    Preserve,
-    /// The server's own address as written in the file.
-    Server,
-    /// This one.
-    Set(String),
-}
-
-/// How a server is chosen.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Balance {
-    /// `round_robin`: each in turn, weights ignored.
-    RoundRobin,
-    /// `weighted_round_robin`: smooth, exact over a cycle.
-    WeightedRoundRobin,
-    /// `least_connections`: fewest requests in flight for its weight.
-    LeastConnections,
-    /// `random`: by weight.
-    Random,
-    /// `p2c`: the less loaded of two drawn at random.
-    PowerOfTwo,
-    /// `p2c_ewma` (the default): the one of two with the smaller latency × load.
-    PeakEwma(PeakEwma),
-    /// `ip_hash`: the client's address decides.
-    IpHash(HashTable),
-    /// `consistent_hash`: a key of the request decides.
-    ConsistentHash(ConsistentHash),
-}
-
-/// Peak exponentially weighted moving average of the response latency.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PeakEwma {
-    /// Time in which an old sample loses 63 % of its weight; 10 s.
-    pub decay: Duration,
-    /// Added latency for a failed request, so that failing fast does not look fast; 1 s.
-    pub failure_penalty: Duration,
-}
-
-/// Consistent hashing on a key of the request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConsistentHash {
-    /// What is hashed. A request without it is balanced by power of two choices.
-    pub key: HashKey,
-    /// The table.
-    pub table: HashTable,
-}
-
-/// A hash table and the load bound on it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HashTable {
-    /// Which one.
-    pub kind: HashKind,
-    /// A server takes at most this factor of the mean load, then the next is asked; 1.0 to 10.0.
-    pub bounded_load: Option<f64>,
-}
-
-/// Which table maps a hash to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashKind {
-    /// `ring`: 160 points for each unit of weight.
-    Ring,
-    /// `maglev` (the default): 65,537 slots.
-    Maglev,
-}
-
-/// What of a request is hashed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashKey {
-    /// The client's address.
-    ClientIp,
-    /// The value of this field (lower case).
-    Header(String),
-    /// The value of this cookie.
-    Cookie(String),
-    /// The normalised path without the query.
-    Path,
-    /// The value of this query parameter.
-    Query(String),
-}
-
-/// How long a server may take.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PoolTimeouts {
-    /// Until the connection stands; 3 s. Beyond: 504 `connect_timeout`.
-    pub connect: Duration,
-    /// From the request's last byte to the response head; 60 s. Beyond: 504 `response_timeout`.
-    pub first_byte: Duration,
-    /// Longest silence inside a response body or while a server takes no more of a request; 60 s.
-    pub idle: Duration,
-    /// Longest silence of a tunnel in both directions; 1 h.
-    pub tunnel: Duration,
-}
-
-/// Connections kept for the next request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KeepAlive {
-    /// Idle connections kept for each server and worker; 64; 0 keeps none.
-    pub idle_max: u32,
-    /// How long an idle one is kept; 50 s, less if the server is seen to close earlier.
-    pub idle: Duration,
-    /// A connection's age at which it is not used again; 1 h.
-    pub age_max: Duration,
-}
-
-/// Another try when a server failed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
-    /// Further tries on another server, for requests of which that is known to be safe; 1.
-    /// A connection that died while idle does not count.
-    pub attempts: u32,
 }
 
 /// A named rule.
