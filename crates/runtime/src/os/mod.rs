@@ -1,5 +1,7 @@
-//! The kernel's sockets, on tokio's reactor.
+//! The kernel's sockets, on tokio's reactor, and what else only the kernel can do.
 
+pub mod descriptors;
 pub(crate) mod pipe;
+pub(crate) mod process;
 pub(crate) mod tcp;
 mod tcp_info;
