@@ -128,6 +128,18 @@ fn nothing_that_ships_can_be_simulated_or_have_a_bug_put_back() {
 }
 
 #[test]
+fn nothing_that_ships_can_be_asked_to_fail() {
+    for (place, _) in MAY_USE {
+        let manifest = read(&root().join(place).join("Cargo.toml"));
+        let asks = manifest.lines().filter(|line| line.contains("fault-injection"));
+        for line in asks.filter(|line| !line.starts_with('#')) {
+            let declares = line.starts_with("fault-injection = ");
+            assert!(declares, "{place} turns fault-injection on: {line}");
+        }
+    }
+}
+
+#[test]
 fn crates_without_unsafe_say_so() {
     for file in FORBID_UNSAFE {
         let text = read(&root().join(file));

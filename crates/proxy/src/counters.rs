@@ -167,8 +167,14 @@ pub struct WorkerCounters {
     pub failures: Counter,
     /// Exchanges whose client went away first.
     pub abandoned: Counter,
-    /// Tries beyond the first.
+    /// Tries beyond the first, hedges among them.
     pub retries: Counter,
+    /// Second tries made before the first had failed.
+    pub hedges: Counter,
+    /// Exchanges that waited for a server because all that may were saturated.
+    pub queued: Counter,
+    /// Panics, each of which ended one client's connection.
+    pub panics: Counter,
     /// Bytes received from clients in bodies.
     pub body_bytes_in: Counter,
     /// Bytes sent to clients.

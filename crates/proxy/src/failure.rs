@@ -87,6 +87,8 @@ pub enum Reason {
     OutOfDescriptors,
     /// Too many connections from this address.
     TooManyConnections,
+    /// Serving it panicked.
+    Panicked,
 }
 
 impl Failure {
@@ -117,6 +119,7 @@ impl Reason {
             Self::NoRoute => 404,
             Self::Loop => 508,
             Self::TooManyConnections => 429,
+            Self::Panicked => 500,
             Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
@@ -158,6 +161,7 @@ impl Reason {
             Self::ResponseTruncated => "response_truncated",
             Self::OutOfDescriptors => "out_of_descriptors",
             Self::TooManyConnections => "too_many_connections",
+            Self::Panicked => "internal_error",
         }
     }
 
@@ -178,7 +182,8 @@ impl Reason {
             | Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
-            | Self::OutOfDescriptors => Fault::Proxy,
+            | Self::OutOfDescriptors
+            | Self::Panicked => Fault::Proxy,
             _ => Fault::Upstream,
         }
     }

@@ -150,7 +150,9 @@ impl PoolState {
     /// Chooses a server and counts the request as its load until the lease is given back.
     pub(crate) fn lease(self: &Rc<Self>, pick: Pick<'_>) -> Result<Leased, Unavailable> {
         let lease = self.balancer.borrow_mut().pick(pick)?;
-        Ok(Leased { pool: self.clone(), server: lease.server, lease: Some(lease) })
+        let known = self.known.borrow().get(lease.server.slot as usize).cloned();
+        let Some(known) = known else { return Err(Unavailable::NoneHealthy) };
+        Ok(Leased { pool: self.clone(), server: lease.server, known, lease: Some(lease) })
     }
 }
 
@@ -159,13 +161,15 @@ impl PoolState {
 pub(crate) struct Leased {
     pool: Rc<PoolState>,
     pub(crate) server: ServerId,
+    /// Whom it was leased from: a late answer is never counted for the slot's next tenant.
+    known: Rc<KnownServer>,
     lease: Option<Lease>,
 }
 
 impl Leased {
-    /// What is known of the server; `None` if it was removed meanwhile.
-    pub(crate) fn known(&self) -> Option<Rc<KnownServer>> {
-        self.pool.known.borrow().get(self.server.slot as usize).cloned()
+    /// What is known of the server, also when it was removed meanwhile.
+    pub(crate) fn known(&self) -> &Rc<KnownServer> {
+        &self.known
     }
 
     /// The pool it was leased from.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    Action, Address, HostRewrite, Listener, ListenerId, PolicyId, Pool, PoolId, RouteId,
+    Action, Address, HostRewrite, Listener, ListenerId, PolicyId, Pool, PoolId, RouteId, Sticky,
 };
 
+use crate::http::affinity::Stickiness;
 use crate::policy::Chain;
 use crate::route::Table;
 
@@ -77,6 +78,8 @@ pub struct PoolSettings {
     pub config: Pool,
     /// Its servers, in the order configured.
     pub targets: Vec<Target>,
+    /// How clients are bound to its servers by a cookie, if they are.
+    pub(crate) stickiness: Option<Stickiness>,
 }
 
 /// One server of a pool.
@@ -113,7 +116,14 @@ impl Snapshot {
         let pools = config
             .pools
             .iter()
-            .map(|p| PoolSettings { config: p.clone(), targets: targets(p, resolved) })
+            .map(|p| PoolSettings {
+                targets: targets(p, resolved),
+                stickiness: match &p.sticky {
+                    Some(Sticky::Cookie(cookie)) => Some(Stickiness::compile(&p.name, cookie)),
+                    _ => None,
+                },
+                config: p.clone(),
+            })
             .collect();
         Arc::new(Self { listeners, routes, pools, table: Table::compile(config) })
     }

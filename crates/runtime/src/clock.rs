@@ -58,10 +58,17 @@ impl<F: Future> Future for Stepping<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let before = STEP.replace(Step::Begun);
-        let polled = self.project().task.poll(cx);
-        STEP.set(before);
-        polled
+        let _end = EndOfStep(STEP.replace(Step::Begun));
+        self.project().task.poll(cx)
+    }
+}
+
+/// Puts back what was before a step, also when the task panics: else the worker's clock would stand.
+struct EndOfStep(Step);
+
+impl Drop for EndOfStep {
+    fn drop(&mut self) {
+        STEP.set(self.0);
     }
 }
 

@@ -4,6 +4,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod clock;
+mod isolate;
 pub mod mailbox;
 mod os;
 mod pipe;
@@ -14,6 +15,7 @@ mod tcp;
 mod timer;
 
 pub use clock::{now, wall_clock};
+pub use isolate::{Panic, isolate};
 pub use os::descriptors;
 pub use os::process::kill_group;
 pub use pipe::Pipe;

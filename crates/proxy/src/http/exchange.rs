@@ -17,8 +17,11 @@ use crate::connection::Connection;
 use crate::counters::count_status;
 use crate::failure::{Failure, Fault, Reason, Retry};
 use crate::generation::{Generation, KnownServer, Leased};
+use crate::http::affinity::Bound;
 use crate::http::body::{Pump, Sink, Source};
 use crate::http::downstream::h1::Next;
+#[cfg(feature = "fault-injection")]
+use crate::http::fault;
 use crate::http::forwarded::{self, RequestId};
 use crate::http::interim::Interims;
 use crate::http::upstream::{self, Answer, Attempt};
@@ -47,6 +50,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) prefix_len: usize,
     pub(crate) pool: Option<PoolId>,
     pub(crate) server: Option<Rc<KnownServer>>,
+    /// The server that the client's sticky cookie binds it to.
+    pub(crate) bound: Option<Bound>,
     /// Servers it was sent to, or should have been.
     pub(crate) tries: u32,
     pub(crate) reused: bool,
@@ -84,6 +89,7 @@ impl<'c> Exchange<'c> {
             prefix_len: 0,
             pool: None,
             server: None,
+            bound: None,
             tries: 0,
             reused: false,
             interims: Interims::default(),
@@ -176,9 +182,32 @@ pub(crate) async fn serve(exchange: &mut Exchange<'_>) -> Next {
     next
 }
 
+/// Ends an exchange whose serving panicked: the client is told, if it was told nothing yet. What the
+/// exchange borrowed is not given back, since it may be half changed.
+pub(crate) async fn lose(exchange: &mut Exchange<'_>, panic: &runtime::Panic) -> Next {
+    exchange.connection.worker.counters.panics.add(1);
+    tracing::error!(
+        request_id = %exchange.request_id.text(),
+        route = %exchange.route().map_or("", |route| &route.name),
+        client = %exchange.client,
+        %panic,
+        "an exchange was lost"
+    );
+    exchange.failure = Some(Reason::Panicked);
+    let mut next = Next::Abort;
+    if exchange.status == 0 && exchange.bytes_out == 0 {
+        local_reply::send(exchange, Failure::new(Reason::Panicked)).await;
+        next = Next::Linger;
+    }
+    record(exchange);
+    next
+}
+
 async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     exchange.received = matches!(exchange.head.body, BodyLength::None | BodyLength::Exact(0));
     forwarded::identify(exchange);
+    #[cfg(feature = "fault-injection")]
+    fault::inject(exchange);
     hops::refuse_loop(&exchange.head, exchange.buffer.all())?;
     normalise_path(exchange)?;
     refuse_long_body(exchange)?;
@@ -264,6 +293,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
     let (Some(pool), Some(settings)) = (generation.pool(id), generation.snapshot.pool(id)) else {
         return Err(Failure::new(Reason::NoServers));
     };
+    exchange.bound = settings.stickiness.as_ref().and_then(|sticky| sticky.read(exchange));
     let key = crate::balance::key(&settings.config.balance, &exchange.view());
     let source = match exchange.head.body {
         BodyLength::None | BodyLength::UntilClose => Source::Done,
@@ -334,10 +364,9 @@ async fn pass_on(
     let latency = runtime::now().saturating_duration_since(begun);
     exchange.first_byte = Some(latency);
     let status = answer.head.status;
-    if let Some(known) = lease.known() {
-        count_status(&known.counters.statuses, status);
-        known.counters.latency.record(latency);
-    }
+    let known = lease.known();
+    count_status(&known.counters.statuses, status);
+    known.counters.latency.record(latency);
     // A server that fails fast must not look fast: RFC 9110 §15.6, and 429 (RFC 6585 §4).
     let outcome = match status {
         429 | 500.. => Outcome::Failure { latency },
@@ -345,11 +374,8 @@ async fn pass_on(
     };
     let end = relay::relay(exchange, &lease, answer, pump).await;
     let now = runtime::now();
-    if let relay::End::ServerFailed(reason, _) | relay::End::Unsent(reason) = &end
-        && let Some(known) = lease.known()
-    {
-        known.counters.failures.add(1);
-        tell(exchange, &known, *reason, now);
+    if let relay::End::ServerFailed(reason, _) | relay::End::Unsent(reason) = &end {
+        tell(exchange, lease.known(), *reason, now);
     }
     let (next, outcome) = match end {
         relay::End::Complete(next) => (Ok(next), outcome),
@@ -378,10 +404,7 @@ fn settle(exchange: &mut Exchange<'_>, pump: &mut Pump) {
 /// Counts and logs a server's failure, whether or not the client will notice.
 fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, begun: Instant) {
     let now = runtime::now();
-    if let Some(known) = lease.known() {
-        known.counters.failures.add(1);
-        tell(exchange, &known, failure.reason, now);
-    }
+    tell(exchange, lease.known(), failure.reason, now);
     lease.finish(Outcome::Failure { latency: now.saturating_duration_since(begun) }, now);
 }
 
@@ -405,8 +428,9 @@ impl Tried {
     }
 }
 
-/// Says in the process log which server did what, once in a while.
+/// Counts a server's failure, and says in the process log which server did what, once in a while.
 fn tell(exchange: &Exchange<'_>, known: &KnownServer, reason: Reason, now: Instant) {
+    known.counters.failures.add(1);
     let pool = exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id));
     if let Some(untold) = known.tells(now) {
         tracing::warn!(

@@ -10,6 +10,7 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version, claims};
 use evenkeel_config::model::Identity;
 
+use crate::http::affinity;
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
 use crate::http::hops;
@@ -156,7 +157,12 @@ pub(crate) fn write_request(
         {
             continue;
         }
-        write_field(out, name, field.value.of(bytes));
+        match &settings.stickiness {
+            Some(sticky) if field.known == Known::Cookie => {
+                sticky.write_others(out, name, field.value.of(bytes));
+            }
+            _ => write_field(out, name, field.value.of(bytes)),
+        }
     }
     write_identity(out, exchange, listener, edited);
     out.extend_from_slice(b"x-evenkeel-hops: ");
@@ -309,13 +315,19 @@ pub(crate) fn write_response(
 ) {
     write_status(out, response.status);
     let edited = exchange.chains().any(|chain| !chain.is_empty());
-    let mut dated = false;
+    let binding = affinity::binds(exchange, response);
+    let (mut dated, mut is_private) = (false, false);
     for field in &response.fields {
         let name = field.name.of(bytes);
         let ours = is_ours_to_say(field.known, name);
         dated |= field.known == Known::Date;
-        let dropped =
+        let mut dropped =
             edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
+        if binding.is_some() && field.known == Known::Other {
+            dropped |= affinity::is_targeted_at_caches(name);
+            is_private |= name.eq_ignore_ascii_case(b"cache-control")
+                && affinity::is_private(field.value.of(bytes));
+        }
         if !(ours || field.hop_by_hop || dropped) {
             write_field(out, name, field.value.of(bytes));
         }
@@ -327,6 +339,9 @@ pub(crate) fn write_response(
     }
     for chain in exchange.chains() {
         chain.response_edits().for_each(|edits| out.extend_from_slice(&edits.lines));
+    }
+    if let Some(stickiness) = binding {
+        affinity::write_binding(out, exchange, stickiness, is_private);
     }
     if let Some(via) = exchange.listener().and_then(|l| l.config.identity.via.as_ref()) {
         let version = if response.version == Version::Http10 { "1.0" } else { "1.1" };

@@ -21,7 +21,7 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
     let (status, word) = (failure.reason.status(), failure.reason.word());
     let mut body = String::with_capacity(64);
     let _ = writeln!(body, "{status} {}: {word}", forwarded::phrase(status));
-    // After a request that breaks a rule, nothing that follows can be trusted.
+    // After a request that breaks a rule, or a panic, nothing that follows can be trusted.
     let refused = matches!(
         failure.reason,
         Reason::BadRequest(_)
@@ -30,6 +30,7 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
             | Reason::BodyTooLarge
             | Reason::HeadTimeout
             | Reason::BodyTimeout
+            | Reason::Panicked
     );
     let extra = match failure.reason {
         Reason::BadRequest(_) if status == 405 => {

@@ -1,8 +1,11 @@
 //! HTTP: from a client's bytes to a server and back.
 
+pub(crate) mod affinity;
 pub(crate) mod body;
 pub(crate) mod downstream;
 pub(crate) mod exchange;
+#[cfg(feature = "fault-injection")]
+mod fault;
 pub(crate) mod forwarded;
 pub(crate) mod heads;
 pub(crate) mod hops;

@@ -53,21 +53,30 @@ impl Next {
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end, or to the panic that ends it and nothing else.
 pub(crate) async fn serve(connection: Connection) {
+    if let Err(panic) = runtime::isolate(converse(&connection)).await {
+        connection.worker.counters.panics.add(1);
+        let listener = connection.listener.0;
+        tracing::error!(client = %connection.peer, listener, %panic, "a connection was lost");
+        connection.stream.abort();
+    }
+}
+
+async fn converse(connection: &Connection) {
     let mut waiting = None;
     loop {
-        if waiting.is_none() && !wait_for_request(&connection).await {
+        if waiting.is_none() && !wait_for_request(connection).await {
             return;
         }
         connection.state.enter(Phase::Busy);
         // In a box of its own, so that a connection that waits costs no more than its socket.
-        let next = Box::pin(serve_one(&connection, waiting.take())).await;
+        let next = Box::pin(serve_one(connection, waiting.take())).await;
         connection.state.enter(Phase::Idle);
         match next {
             Next::Wait => {}
             Next::Pipelined(buffer) => waiting = Some(buffer),
-            Next::Linger => return linger(&connection).await,
+            Next::Linger => return linger(connection).await,
             Next::Close => return,
             Next::Abort => return connection.stream.abort(),
         }
@@ -117,7 +126,10 @@ async fn serve_one(connection: &Connection, waiting: Option<Buffer>) -> Next {
     let next = match received {
         Ok(length) => {
             exchange.buffer.keep(length);
-            exchange::serve(&mut exchange).await
+            match runtime::isolate(exchange::serve(&mut exchange)).await {
+                Ok(next) => next,
+                Err(panic) => return exchange::lose(&mut exchange, &panic).await,
+            }
         }
         Err(Receive::Nothing) => Next::Close,
         Err(Receive::Failed(failure)) => {

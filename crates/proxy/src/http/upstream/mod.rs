@@ -77,9 +77,7 @@ pub(crate) async fn send(
     lease: &Leased,
     pump: &mut Pump,
 ) -> Attempt {
-    let Some(known) = lease.known() else {
-        return Attempt::ServerFailed(Failure::unsent(Reason::ConnectFailed));
-    };
+    let known = lease.known();
     let target = &known.target;
     let mut head = exchange.connection.worker.stock.take_scratch();
     forwarded::write_request(&mut head, exchange, settings, target);
