@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod control;
 mod demo;
 mod failure;
 mod log;

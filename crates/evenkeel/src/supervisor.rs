@@ -1,12 +1,7 @@
 //! The life of the serving process: starts the workers, watches them, tells them to drain, and
 //! ends. The only file that speaks to the data plane; what a request goes through is not here.
 
-mod access_logs;
-mod bind;
-mod readings;
-
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,11 +12,13 @@ use evenkeel_config::model::Shutdown;
 use evenkeel_proxy::counters::WorkerCounters;
 use evenkeel_proxy::shared::{Ledger, Publication, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
-use evenkeel_proxy::worker::{self, Command, Drain, Setup};
+use evenkeel_proxy::worker::{self, Command, Drain, Opening, Setup};
 use evenkeel_runtime::{self as runtime, mailbox};
 
-use self::access_logs::AccessLogs;
-pub(crate) use self::readings::ServerReading;
+use crate::control::access_logs::AccessLogs;
+use crate::control::readings;
+pub(crate) use crate::control::readings::ServerReading;
+use crate::control::sockets::{self, Sockets};
 use crate::failure::{Exit, Failure};
 use crate::resolve;
 use crate::signals::Request;
@@ -74,55 +71,51 @@ pub(crate) struct Running {
     shared: Arc<Shared>,
     shutdown: Shutdown,
     logs: AccessLogs,
-    addresses: Vec<Vec<SocketAddr>>,
+    sockets: Sockets,
     since: Instant,
 }
 
 /// Starts the workers; returns once all of them accept connections.
 pub(crate) fn start(config: &Config, events: Events) -> Result<Running, Failure> {
     let resolved = resolve::resolve(config)?;
-    bind::probe(config)?;
-    let logs = AccessLogs::start(config)?;
     let cores = runtime::available_cores();
     let count = config.workers.map_or(cores.len().max(1), |n| n.get() as usize);
-    let seed = RandomState::new().build_hasher().finish();
     let descriptors = runtime::raise_descriptor_limit();
+    let mut sockets = Sockets::new(count);
+    sockets.commit(sockets.plan(&config.listeners, |_| false, &mut sockets::nothing)?);
+    let logs = AccessLogs::start(config)?;
+    let seed = RandomState::new().build_hasher().finish();
     let publication = Ledger::new(count).publish(Snapshot::compile(config, &resolved));
-    let shared = Shared::new(count, config.listeners.len(), descriptors, seed);
+    let shared = Shared::new(count, descriptors, seed);
     let (workers, inboxes): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mailbox::channel(COMMANDS_MAX)).unzip();
-    let mut running = Running {
+    let openings = sockets.openings(sockets.held().iter(), &publication).map_err(|e| {
+        Failure::new(Exit::Runtime, format!("cannot give sockets to the workers: {e}"))
+    })?;
+    let running = Running {
         counters: (0..count).map(|_| Arc::default()).collect(),
         workers,
         publication,
         shared,
         shutdown: config.shutdown.clone(),
         logs,
-        addresses: config.listeners.iter().map(|listener| listener.bind.clone()).collect(),
+        sockets,
         since: runtime::now(),
     };
-    for (index, inbox) in inboxes.into_iter().enumerate() {
+    for (index, (inbox, openings)) in inboxes.into_iter().zip(openings).enumerate() {
         // Pinning helps only when each core has a worker to itself.
         let core = if count == cores.len() { cores.get(index).copied() } else { None };
-        let setup = running.setup(index, core, seed.wrapping_add(index as u64), inbox);
-        // Port 0 becomes a real port with the first worker; the others share it.
-        running.addresses = spawn(setup, events.clone())?;
+        let setup = running.setup(index, core, seed.wrapping_add(index as u64), openings, inbox);
+        spawn(setup, events.clone())?;
     }
     running.tell_start(config);
     Ok(running)
 }
 
-/// Starts a worker's thread; returns its addresses once it listens.
-fn spawn(setup: Setup, events: Events) -> Result<Vec<Vec<SocketAddr>>, Failure> {
+/// Starts a worker's thread.
+fn spawn(setup: Setup, events: Events) -> Result<(), Failure> {
     let index = setup.index;
-    let cannot = |what: &str, e: io::Error| {
-        Failure::new(Exit::Runtime, format!("cannot start worker {index}: {what}{e}"))
-    };
-    let (tell, told) = sync_channel(1);
-    let serve = move || {
-        let ended = worker::run(setup, move |bound| drop(tell.send(bound)));
-        ended.map_err(|e| e.to_string())
-    };
+    let serve = move || worker::run(setup).map_err(|e| e.to_string());
     let body = move || {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
         let ended = caught.unwrap_or_else(|_| Err("it panicked".into()));
@@ -130,18 +123,16 @@ fn spawn(setup: Setup, events: Events) -> Result<Vec<Vec<SocketAddr>>, Failure> 
         let _ = events.0.send(Event::Ended(index, ended));
     };
     let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-    thread.spawn(body).map_err(|e| cannot("", e))?;
-    match told.recv() {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(e)) => Err(Failure::new(Exit::Bind, format!("worker {index} cannot listen: {e}"))),
-        Err(_) => Err(cannot("", io::Error::other("it ended before it listened"))),
-    }
+    thread
+        .spawn(body)
+        .map(drop)
+        .map_err(|e| Failure::new(Exit::Runtime, format!("cannot start worker {index}: {e}")))
 }
 
 impl Running {
     /// Where each listener listens.
-    pub(crate) fn addresses(&self) -> &[Vec<SocketAddr>] {
-        &self.addresses
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.held().iter().map(|held| held.address).collect()
     }
 
     /// What has been counted so far about every server, in the order of the configuration.
@@ -150,7 +141,7 @@ impl Running {
     }
 
     /// Serves until the outside world asks for the end, or a worker fails.
-    pub(crate) fn watch(self, inbox: &Receiver<Event>) -> Result<(), Failure> {
+    pub(crate) fn watch(mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
         let mut left = self.workers.len();
         let mut give_up: Option<Instant> = None;
         let mut ended = Ok(());
@@ -158,7 +149,7 @@ impl Running {
         while left > 0 {
             match next(inbox, give_up.is_some()) {
                 Some(Event::Request(Request::End)) => match give_up {
-                    None => give_up = Some(self.drain(&self.shutdown)),
+                    None => give_up = Some(self.drain(&self.shutdown.clone())),
                     Some(_) => give_up = Some(self.stop("second signal: ending at once")),
                 },
                 Some(Event::Request(Request::Reload)) => tracing::warn!(
@@ -189,7 +180,7 @@ impl Running {
     }
 
     /// Ends gently within `drain`, without watching for anything else.
-    pub(crate) fn end(self, inbox: &Receiver<Event>, drain: Duration) -> Result<(), Failure> {
+    pub(crate) fn end(mut self, inbox: &Receiver<Event>, drain: Duration) -> Result<(), Failure> {
         let shutdown = Shutdown { drain, drain_tunnels: drain };
         let give_up = self.drain(&shutdown);
         let mut left = self.workers.len();
@@ -203,7 +194,8 @@ impl Running {
     }
 
     /// Tells the workers to finish; returns the moment by which they must have.
-    fn drain(&self, shutdown: &Shutdown) -> Instant {
+    fn drain(&mut self, shutdown: &Shutdown) -> Instant {
+        self.sockets.close(); // or the kernel would go on queueing clients that nobody accepts
         let now = runtime::now();
         let drain = Drain {
             requests_until: now + shutdown.drain,
@@ -245,6 +237,7 @@ impl Running {
         index: usize,
         core: Option<usize>,
         seed: u64,
+        openings: Vec<Opening>,
         inbox: mailbox::Receiver<Command>,
     ) -> Setup {
         Setup {
@@ -252,7 +245,7 @@ impl Running {
             core,
             seed,
             publication: self.publication.clone(),
-            binds: self.addresses.clone(),
+            openings,
             shared: self.shared.clone(),
             counters: self.counters.get(index).cloned().unwrap_or_default(),
             inbox,
@@ -273,10 +266,8 @@ impl Running {
     }
 
     fn tell_start(&self, config: &Config) {
-        for (listener, addresses) in config.listeners.iter().zip(&self.addresses) {
-            for address in addresses {
-                tracing::info!(listener = %listener.name, "listening on http://{address}");
-            }
+        for held in self.sockets.held() {
+            tracing::info!(listener = %held.listener, "listening on http://{}", held.address);
         }
         let (routes, pools) = (config.routes.len(), config.pools.len());
         let version = env!("CARGO_PKG_VERSION");

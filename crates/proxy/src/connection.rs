@@ -10,7 +10,10 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::ListenerId;
 use evenkeel_runtime::{TcpStream, Timer};
 
-use crate::worker::Worker;
+use crate::generation::{Generation, KnownServer};
+use crate::listener::Entrance;
+use crate::shared::Gauge;
+use crate::worker::{Drain, Worker};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +33,29 @@ pub(crate) struct ConnectionState {
     phase: Cell<Phase>,
     /// The drain's deadline has passed: what runs must end.
     cut: Cell<bool>,
+    pub(crate) entrance: Rc<Entrance>,
+    /// Where its exchange was sent last.
+    server: RefCell<Option<Rc<KnownServer>>>,
 }
 
 impl ConnectionState {
     /// It does something else now.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
+        if phase == Phase::Idle {
+            self.server.take();
+        }
+    }
+
+    /// Its exchange is sent to this server now.
+    pub(crate) fn send_to(&self, server: Rc<KnownServer>) {
+        self.server.replace(Some(server));
+    }
+
+    /// Something of `pool` runs at `server`.
+    pub(crate) fn is_at(&self, pool: &str, server: &str) -> bool {
+        let is = |at: &Rc<KnownServer>| *at.pool == *pool && *at.target.key == *server;
+        self.server.borrow().as_ref().is_some_and(is)
     }
 
     /// Waits until `deadline`, unless the connection has to end now.
@@ -59,11 +79,13 @@ struct Slots {
 }
 
 impl Registry {
-    fn enter(&self) -> (usize, Rc<ConnectionState>) {
+    fn enter(&self, entrance: Rc<Entrance>) -> (usize, Rc<ConnectionState>) {
         let state = Rc::new(ConnectionState {
             timer: Timer::new(),
             phase: Cell::new(Phase::Idle),
             cut: Cell::new(false),
+            entrance,
+            server: RefCell::new(None),
         });
         let mut slots = self.slots.borrow_mut();
         let at = slots.free.pop().unwrap_or(slots.states.len());
@@ -89,10 +111,11 @@ impl Registry {
         slots.states.len() == slots.free.len()
     }
 
-    /// Connections without a request are closed at `deadline` at the latest.
-    pub(crate) fn hurry_idle(&self, deadline: Instant) {
+    /// Of these connections those without a request are closed at `deadline` at the latest.
+    pub(crate) fn hurry_idle(&self, deadline: Instant, which: impl Fn(&ConnectionState) -> bool) {
         for state in self.slots.borrow().states.iter().flatten() {
             if state.phase.get() == Phase::Idle
+                && which(state)
                 && state.timer.deadline().is_none_or(|at| at > deadline)
             {
                 state.timer.set(deadline);
@@ -100,14 +123,29 @@ impl Registry {
         }
     }
 
-    /// Ends every request in progress; tunnels go on.
-    pub(crate) fn cut_requests(&self, now: Instant) {
+    /// Ends what runs on these connections.
+    pub(crate) fn cut(
+        &self,
+        now: Instant,
+        what: Running,
+        which: impl Fn(&ConnectionState) -> bool,
+    ) {
         for state in self.slots.borrow().states.iter().flatten() {
-            if state.phase.get() != Phase::Tunnel && !state.cut.replace(true) {
+            let spared = what == Running::Requests && state.phase.get() == Phase::Tunnel;
+            if !spared && which(state) && !state.cut.replace(true) {
                 state.timer.set(now);
             }
         }
     }
+}
+
+/// What may be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// Requests in progress; tunnels go on.
+    Requests,
+    /// Tunnels too.
+    All,
 }
 
 /// One client connection. Dropping it closes the socket and uncounts it everywhere.
@@ -115,7 +153,6 @@ pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) stream: TcpStream,
     pub(crate) state: Rc<ConnectionState>,
-    pub(crate) listener: ListenerId,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     /// The peer's address as it is told to servers.
@@ -131,25 +168,25 @@ impl Connection {
     pub(crate) fn new(
         worker: Rc<Worker>,
         stream: TcpStream,
-        listener: ListenerId,
+        entrance: Rc<Entrance>,
         now: Instant,
     ) -> Self {
-        let (slot, state) = worker.registry.enter();
+        entrance.open.set(entrance.open.get().saturating_add(1));
+        let (slot, state) = worker.registry.enter(entrance);
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let peer_text = peer.ip().to_canonical().to_string().into();
         let requests = Cell::new(0);
-        Self {
-            worker,
-            stream,
-            state,
-            listener,
-            peer,
-            local,
-            peer_text,
-            opened: now,
-            requests,
-            slot,
-        }
+        Self { worker, stream, state, peer, local, peer_text, opened: now, requests, slot }
+    }
+
+    /// What its next request is served by, and its listener's place there.
+    pub(crate) fn serving(&self) -> Option<(Rc<Generation>, ListenerId)> {
+        self.state.entrance.serving(&self.worker)
+    }
+
+    /// Set once no new exchange may begin on it after the one in progress.
+    pub(crate) fn drain(&self) -> Option<Drain> {
+        self.worker.drain.get().or_else(|| self.state.entrance.drain())
     }
 
     /// The peer's address; an IPv4 one that came in over IPv6 as IPv4.
@@ -161,13 +198,15 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.worker.registry.leave(self.slot);
-        uncount(&self.worker, self.listener, self.peer.ip());
+        let entrance = &self.state.entrance;
+        entrance.open.set(entrance.open.get().saturating_sub(1));
+        uncount(&self.worker, &entrance.connections, self.peer.ip());
         self.worker.counters.closed.add(1);
     }
 }
 
 /// Takes back what was counted when a connection was accepted for this worker.
-pub(crate) fn uncount(worker: &Worker, listener: ListenerId, peer: IpAddr) {
+pub(crate) fn uncount(worker: &Worker, listener: &Gauge, peer: IpAddr) {
     let shared = &worker.shared;
     let forgotten = plant::is(Bug::CountLeaks) && worker.is_draining();
     if let Some(gauge) = shared.workers.get(worker.index)
@@ -175,8 +214,6 @@ pub(crate) fn uncount(worker: &Worker, listener: ListenerId, peer: IpAddr) {
     {
         gauge.leave();
     }
-    if let Some(gauge) = shared.listeners.get(listener.0 as usize) {
-        gauge.leave();
-    }
+    listener.leave();
     shared.clients.leave(peer);
 }

@@ -9,24 +9,28 @@ use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Lease, Outcome, Pick, Pool, ServerId, ServerSpec, Servers, Unavailable};
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_config::model::PoolId;
+use evenkeel_config::model::{ListenerId, PoolId};
 
 use crate::counters::ServerCounters;
 use crate::http::upstream::UpstreamConnection;
 use crate::http::upstream::conn_pool::ConnPool;
-use crate::shared::Publication;
+use crate::shared::{ListenerKey, Publication};
 use crate::snapshot::{PoolSettings, Snapshot, Target};
 
 /// See the module's head.
 pub struct Generation {
     /// The settings this is the state of.
     pub snapshot: Arc<Snapshot>,
+    /// Which publication it is of.
+    pub(crate) number: u64,
+    /// Sorted, since every exchange looks for its listener.
+    listeners: Vec<(ListenerKey, ListenerId)>,
     pools: Vec<Rc<PoolState>>,
 }
 
 /// One worker's state of one pool.
 pub struct PoolState {
-    name: String,
+    name: Rc<str>,
     balancer: RefCell<Pool>,
     pub(crate) idle: RefCell<ConnPool<Box<UpstreamConnection>>>,
     /// By slot of the server.
@@ -35,6 +39,8 @@ pub struct PoolState {
 
 /// What this worker needs to reach a server and to count what it does.
 pub(crate) struct KnownServer {
+    /// The name of its pool.
+    pub(crate) pool: Rc<str>,
     pub(crate) target: Target,
     pub(crate) counters: Arc<ServerCounters>,
     /// When its last failure was written to the process log, and how many were not since.
@@ -71,7 +77,7 @@ impl Generation {
         for (at, settings) in snapshot.pools.iter().enumerate() {
             let shared = publication.servers.get(at).map(Vec::as_slice).unwrap_or_default();
             let kept = old.and_then(|old| {
-                old.pools.iter().find(|pool| pool.name == settings.config.name).cloned()
+                old.pools.iter().find(|pool| *pool.name == *settings.config.name).cloned()
             });
             let pool = kept.unwrap_or_else(|| {
                 // One seed for each worker and pool, or all workers would choose alike.
@@ -83,7 +89,16 @@ impl Generation {
             }
             pools.push(pool);
         }
-        Self { snapshot, pools }
+        let keys = publication.listeners.iter().map(|shared| shared.key);
+        let mut listeners: Vec<_> = keys.zip((0..).map(ListenerId)).collect();
+        listeners.sort_unstable();
+        Self { snapshot, number: publication.number, listeners, pools }
+    }
+
+    /// The place of a listener in the snapshot, if it is configured.
+    pub(crate) fn listener(&self, key: ListenerKey) -> Option<ListenerId> {
+        let at = self.listeners.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        self.listeners.get(at).map(|(_, id)| *id)
     }
 
     /// The state of a pool.
@@ -102,7 +117,7 @@ impl PoolState {
         let algorithm = crate::balance::algorithm(&settings.config.balance);
         let keep = &settings.config.keep_alive;
         Self {
-            name: settings.config.name.clone(),
+            name: settings.config.name.as_str().into(),
             balancer: RefCell::new(Pool::new(Servers::default(), algorithm, seed)),
             idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
             known: RefCell::new(Vec::new()),
@@ -133,6 +148,7 @@ impl PoolState {
             let counters = shared.counters.get(worker).cloned().unwrap_or_default();
             let slot = id.slot as usize;
             let entry = Rc::new(KnownServer {
+                pool: self.name.clone(),
                 target: target.clone(),
                 counters,
                 told: Cell::new(None),

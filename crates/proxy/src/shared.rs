@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hasher as _;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use evenkeel_balancer::SharedLoad;
 use xxhash_rust::xxh3::Xxh3;
@@ -40,8 +40,8 @@ impl Gauge {
 pub struct Shared {
     /// Open client connections of each worker.
     pub workers: Box<[Gauge]>,
-    /// Open client connections of each listener.
-    pub listeners: Box<[Gauge]>,
+    /// The publication that each worker serves by.
+    adopted: Box<[AtomicU64]>,
     /// Open connections by client.
     pub clients: ClientTally,
     /// Most client connections for a listener that sets no limit.
@@ -51,12 +51,11 @@ pub struct Shared {
 impl Shared {
     /// `descriptors` is the process's limit on open files. A proxied connection needs two; a fifth
     /// is left for listeners, logs and checks.
-    pub fn new(workers: usize, listeners: usize, descriptors: u64, seed: u64) -> Arc<Self> {
-        let gauges = |n: usize| (0..n).map(|_| Gauge::default()).collect();
+    pub fn new(workers: usize, descriptors: u64, seed: u64) -> Arc<Self> {
         let auto = descriptors.saturating_mul(8) / 10 / 2;
         Arc::new(Self {
-            workers: gauges(workers),
-            listeners: gauges(listeners),
+            workers: (0..workers).map(|_| Gauge::default()).collect(),
+            adopted: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             clients: ClientTally::new(seed),
             connections_max: u32::try_from(auto).unwrap_or(u32::MAX).max(64),
         })
@@ -65,6 +64,17 @@ impl Shared {
     /// The worker with the fewest connections, and how many it has.
     pub fn least_loaded(&self) -> Option<(usize, u32)> {
         self.workers.iter().map(Gauge::value).enumerate().min_by_key(|&(_, load)| load)
+    }
+
+    /// The number of the publication that `worker` serves by; 0 before its first.
+    pub fn adopted(&self, worker: usize) -> u64 {
+        self.adopted.get(worker).map_or(0, |number| number.load(Relaxed))
+    }
+
+    pub(crate) fn adopt(&self, worker: usize, publication: u64) {
+        if let Some(number) = self.adopted.get(worker) {
+            number.store(publication, Relaxed);
+        }
     }
 }
 
@@ -128,29 +138,55 @@ pub struct ServerShared {
     pub counters: Arc<[Arc<ServerCounters>]>,
 }
 
-/// A snapshot, and the shared numbers of its servers (by pool, then by server).
+/// A listener for as long as one of its name is configured, whatever snapshots come and go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListenerKey(pub u32);
+
+/// What workers share about one listener.
+#[derive(Clone)]
+pub struct ListenerShared {
+    /// Never used again for another.
+    pub key: ListenerKey,
+    /// Open client connections.
+    pub connections: Arc<Gauge>,
+}
+
+/// A snapshot, and the shared numbers of its listeners and servers (by pool, then by server).
 #[derive(Clone)]
 pub struct Publication {
+    /// Counts up with each publication of a [`Ledger`], from 1.
+    pub number: u64,
     /// The settings.
     pub snapshot: Arc<Snapshot>,
     /// In the order of [`Snapshot::pools`] and their targets.
     pub servers: Arc<[Vec<ServerShared>]>,
+    /// In the order of [`Snapshot::listeners`].
+    pub listeners: Arc<[ListenerShared]>,
 }
 
-/// Keeps a server's shared numbers from one publication to the next, as long as pool and address
-/// stay the same. Belongs to the control plane.
+/// Keeps shared numbers from one publication to the next: a server's as long as pool and address
+/// stay the same, a listener's as long as its name does. Belongs to the control plane.
 pub struct Ledger {
     workers: usize,
+    published: u64,
+    listener_keys: u32,
+    listeners: HashMap<String, ListenerShared>,
     servers: HashMap<(String, Box<str>), ServerShared>,
 }
 
 impl Ledger {
     /// For a process with this many workers.
     pub fn new(workers: usize) -> Self {
-        Self { workers, servers: HashMap::new() }
+        Self {
+            workers,
+            published: 0,
+            listener_keys: 0,
+            listeners: HashMap::new(),
+            servers: HashMap::new(),
+        }
     }
 
-    /// Joins a snapshot with what is known of its servers; forgets servers that are gone.
+    /// Joins a snapshot with what is known of its parts; forgets those that are gone.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Publication {
         let mut kept = HashMap::new();
         let mut all = Vec::with_capacity(snapshot.pools.len());
@@ -169,7 +205,25 @@ impl Ledger {
             all.push(servers);
         }
         self.servers = kept;
-        Publication { snapshot, servers: all.into() }
+        let listeners = self.listeners_of(&snapshot);
+        self.published += 1;
+        Publication { number: self.published, snapshot, servers: all.into(), listeners }
+    }
+
+    fn listeners_of(&mut self, snapshot: &Snapshot) -> Arc<[ListenerShared]> {
+        let mut kept = HashMap::new();
+        let mut all = Vec::with_capacity(snapshot.listeners.len());
+        for listener in &snapshot.listeners {
+            let name = &listener.config.name;
+            let known = self.listeners.get(name).cloned().unwrap_or_else(|| {
+                self.listener_keys += 1;
+                ListenerShared { key: ListenerKey(self.listener_keys), connections: Arc::default() }
+            });
+            kept.insert(name.clone(), known.clone());
+            all.push(known);
+        }
+        self.listeners = kept;
+        all.into()
     }
 }
 

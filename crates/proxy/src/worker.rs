@@ -9,20 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::Rng;
-use evenkeel_config::model::ListenerId;
-use evenkeel_runtime::{self as runtime, Detached, mailbox};
+use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, mailbox};
 
 use crate::access_log::LogBuffers;
 use crate::buffer::Stock;
-use crate::connection::Registry;
+pub use crate::connection::Running;
+use crate::connection::{ConnectionState, Registry};
 use crate::counters::WorkerCounters;
 use crate::generation::Generation;
 use crate::http::heads::HeadStock;
-use crate::listener;
-use crate::shared::{Publication, Shared};
+use crate::listener::{self, Entrance};
+use crate::shared::{Gauge, ListenerKey, Publication, Shared};
 
 /// How often a worker looks after idle connections and unsent log lines.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// How often it looks how far a drain is.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// How a worker begins.
 pub struct Setup {
@@ -34,8 +36,8 @@ pub struct Setup {
     pub seed: u64,
     /// What it serves first.
     pub publication: Publication,
-    /// Addresses to listen on, for each listener; in the order of the snapshot.
-    pub binds: Vec<Vec<SocketAddr>>,
+    /// Where it accepts connections.
+    pub openings: Vec<Opening>,
     /// What all workers share.
     pub shared: Arc<Shared>,
     /// Its own counts.
@@ -48,16 +50,58 @@ pub struct Setup {
     pub logs: crate::access_log::LogSinks,
 }
 
+/// A listening socket for one worker.
+pub struct Opening {
+    /// Whose it is; of the publication that comes with it.
+    pub listener: ListenerKey,
+    /// Bound, and this worker's alone to accept from.
+    pub socket: Bound,
+}
+
 /// What a worker can be told.
 pub enum Command {
     /// Serve by this from the next request on.
-    Adopt(Publication),
+    Adopt(Box<Adoption>),
     /// Stop accepting and finish what is running.
     Drain(Drain),
+    /// End what runs at a server.
+    Cut(Box<Cut>),
     /// End now, whatever is running.
     Stop,
     /// Serve this connection, accepted by another worker; already counted as this one's.
     Take(Handover),
+}
+
+/// Other settings, and what changes about listening with them. Happens at once: no request sees a
+/// part of it.
+pub struct Adoption {
+    /// What is served by from the next request on.
+    pub publication: Publication,
+    /// Sockets to accept from, too.
+    pub open: Vec<Opening>,
+    /// Addresses to leave: what is in their queues is taken, their sockets are closed, and their
+    /// connections end after the request in progress, at the latest when the drain says.
+    pub leave: Vec<(ListenerKey, SocketAddr)>,
+    /// For those that are left.
+    pub drain: Option<Drain>,
+}
+
+impl Adoption {
+    /// Listening stays as it is.
+    pub fn of(publication: Publication) -> Box<Self> {
+        Box::new(Self { publication, open: Vec::new(), leave: Vec::new(), drain: None })
+    }
+}
+
+/// What is to end, however far it is.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// What runs at a server of this pool …
+    pub pool: String,
+    /// … of this key.
+    pub server: Box<str>,
+    /// Of that.
+    pub what: Running,
 }
 
 /// A connection on its way from one worker to another.
@@ -65,7 +109,11 @@ pub struct Handover {
     /// The socket.
     pub stream: Detached,
     /// Where it was accepted.
-    pub listener: ListenerId,
+    pub listener: ListenerKey,
+    /// The listener's address, as bound.
+    pub address: SocketAddr,
+    /// The listener's count, which it is in.
+    pub connections: Arc<Gauge>,
     /// The client, as counted.
     pub peer: SocketAddr,
 }
@@ -85,6 +133,7 @@ pub struct Drain {
 pub(crate) struct Worker {
     pub(crate) index: usize,
     generation: RefCell<Rc<Generation>>,
+    entrances: RefCell<Vec<Rc<Entrance>>>,
     seed: u64,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) stock: Stock,
@@ -103,11 +152,57 @@ impl Worker {
         self.generation.borrow().clone()
     }
 
-    /// New exchanges are served by `publication`; pools of the same name keep their state.
-    fn adopt(&self, publication: &Publication) {
+    /// New exchanges are served by the publication; pools of the same name keep their state.
+    fn adopt(self: &Rc<Self>, adoption: Adoption) {
+        let Adoption { publication, open, leave, drain } = adoption;
         let old = self.generation();
-        let next = Generation::after(Some(&old), publication, self.index, self.seed);
+        let next = Generation::after(Some(&old), &publication, self.index, self.seed);
+        for entrance in self.entrances.borrow().iter() {
+            entrance.outlive(&old, &next);
+        }
         self.generation.replace(Rc::new(next));
+        self.open(&publication, open);
+        if let Some(drain) = drain {
+            for (key, address) in leave {
+                self.leave(key, address, drain);
+            }
+        }
+        self.shared.adopt(self.index, publication.number);
+    }
+
+    /// Accepts from these sockets, unless everything is draining.
+    fn open(self: &Rc<Self>, publication: &Publication, openings: Vec<Opening>) {
+        for Opening { listener, socket } in openings {
+            let shared = publication.listeners.iter().find(|shared| shared.key == listener);
+            let Some(shared) = shared.filter(|_| !self.is_draining()) else { continue };
+            let address = socket.local_addr();
+            match TcpListener::adopt(socket) {
+                Ok(socket) => {
+                    let entrance = Entrance::new(listener, address, shared.connections.clone());
+                    self.entrances.borrow_mut().push(entrance.clone());
+                    listener::spawn(self, entrance, socket);
+                }
+                Err(error) => tracing::error!(%address, %error, "cannot accept connections"),
+            }
+        }
+    }
+
+    fn leave(self: &Rc<Self>, key: ListenerKey, address: SocketAddr, drain: Drain) {
+        let Some(entrance) = self.entrance(key, address) else { return };
+        if entrance.drain().is_some() {
+            return;
+        }
+        entrance.leave(drain);
+        self.registry.hurry_idle(runtime::now() + drain.idle_grace, |state| {
+            Rc::ptr_eq(&state.entrance, &entrance)
+        });
+        runtime::spawn(watch_entrance(self.clone(), entrance, drain));
+    }
+
+    /// The latest entrance of a listener at an address.
+    pub(crate) fn entrance(&self, key: ListenerKey, address: SocketAddr) -> Option<Rc<Entrance>> {
+        let entrances = self.entrances.borrow();
+        entrances.iter().rev().find(|e| e.key == key && e.address == address).cloned()
     }
 
     /// No new exchange may begin on a connection after the one in progress.
@@ -124,33 +219,23 @@ impl Worker {
     }
 }
 
-/// Runs a worker on the calling thread until it has drained. `started` is told the addresses it
-/// listens on (for each listener), or why it cannot.
+/// Runs a worker on the calling thread until it has drained.
 ///
 /// # Errors
 /// When the thread's event loop cannot be made.
-pub fn run(
-    setup: Setup,
-    started: impl FnOnce(io::Result<Vec<Vec<SocketAddr>>>) + 'static,
-) -> io::Result<()> {
-    runtime::run(setup.core, serve(setup, started))
+pub fn run(setup: Setup) -> io::Result<()> {
+    runtime::run(setup.core, serve(setup))
 }
 
 /// A worker's life, on whatever runtime the calling task is.
-pub async fn serve(setup: Setup, started: impl FnOnce(io::Result<Vec<Vec<SocketAddr>>>)) {
-    let listeners = match listener::bind_all(&setup.binds) {
-        Ok(listeners) => listeners,
-        Err(error) => return started(Err(error)),
-    };
-    started(Ok(listeners
-        .iter()
-        .map(|group| group.iter().map(|l| l.address()).collect())
-        .collect()));
-    let Setup { index, seed, publication, shared, counters, mut inbox, peers, logs, .. } = setup;
+pub async fn serve(setup: Setup) {
+    let Setup { index, seed, publication, openings, shared, counters, .. } = setup;
+    let Setup { mut inbox, peers, logs, .. } = setup;
     let generation = Generation::after(None, &publication, index, seed);
     let worker = Rc::new(Worker {
         index,
         generation: RefCell::new(Rc::new(generation)),
+        entrances: RefCell::default(),
         seed,
         rng: RefCell::new(Rng::from_seed(seed)),
         stock: Stock::default(),
@@ -162,21 +247,21 @@ pub async fn serve(setup: Setup, started: impl FnOnce(io::Result<Vec<Vec<SocketA
         peers,
         logs: LogBuffers::new(logs, counters),
     });
-    let accepting: Vec<_> = listeners
-        .into_iter()
-        .enumerate()
-        .flat_map(|(at, group)| group.into_iter().map(move |l| (ListenerId(at as u32), l)))
-        .map(|(id, socket)| listener::spawn(worker.clone(), id, socket))
-        .collect();
+    worker.open(&publication, openings);
+    worker.shared.adopt(index, publication.number);
+    drop(publication);
     runtime::spawn(keep_house(Rc::downgrade(&worker)));
     while let Some(command) = inbox.recv().await {
         match command {
-            Command::Adopt(publication) => worker.adopt(&publication),
+            Command::Adopt(adoption) => worker.adopt(*adoption),
             Command::Take(handover) => listener::take_over(&worker, handover),
+            Command::Cut(cut) => worker
+                .registry
+                .cut(runtime::now(), cut.what, |state| state.is_at(&cut.pool, &cut.server)),
             Command::Drain(drain) => {
                 worker.drain.set(Some(drain));
-                accepting.iter().for_each(listener::Accepting::stop);
-                worker.registry.hurry_idle(runtime::now() + drain.idle_grace);
+                worker.entrances.borrow().iter().for_each(|entrance| entrance.leave(drain));
+                worker.registry.hurry_idle(runtime::now() + drain.idle_grace, |_| true);
                 runtime::spawn(watch_drain(worker.clone(), drain));
             }
             Command::Stop => break,
@@ -185,18 +270,36 @@ pub async fn serve(setup: Setup, started: impl FnOnce(io::Result<Vec<Vec<SocketA
     worker.logs.flush();
 }
 
+/// Cuts what outlives the drain of one entrance, and forgets it when nothing is left.
+async fn watch_entrance(worker: Rc<Worker>, entrance: Rc<Entrance>, drain: Drain) {
+    let of = |state: &ConnectionState| Rc::ptr_eq(&state.entrance, &entrance);
+    // At least the grace: a connection may still be on its way from another worker.
+    runtime::sleep(drain.idle_grace).await;
+    while entrance.open.get() > 0 {
+        let now = runtime::now();
+        if now >= drain.tunnels_until {
+            worker.registry.cut(now, Running::All, of);
+            break;
+        }
+        if now >= drain.requests_until {
+            worker.registry.cut(now, Running::Requests, of);
+        }
+        runtime::sleep(DRAIN_LOOK).await;
+    }
+    worker.entrances.borrow_mut().retain(|other| !Rc::ptr_eq(other, &entrance));
+}
+
 /// Cuts what outlives the drain's deadlines, and ends the worker when nothing is left.
 async fn watch_drain(worker: Rc<Worker>, drain: Drain) {
-    const LOOK: Duration = Duration::from_millis(20);
     loop {
         let now = runtime::now();
         if now >= drain.requests_until {
-            worker.registry.cut_requests(now);
+            worker.registry.cut(now, Running::Requests, |_| true);
         }
         if now >= drain.tunnels_until || worker.registry.is_empty() {
             break;
         }
-        runtime::sleep(LOOK).await;
+        runtime::sleep(DRAIN_LOOK).await;
     }
     if let Some(own) = worker.peers.get(worker.index) {
         // The inbox is bounded; one that stays full means that nobody listens any more.
@@ -204,7 +307,7 @@ async fn watch_drain(worker: Rc<Worker>, drain: Drain) {
             if own.try_send(Command::Stop).is_ok() {
                 return;
             }
-            runtime::sleep(LOOK).await;
+            runtime::sleep(DRAIN_LOOK).await;
         }
     }
 }

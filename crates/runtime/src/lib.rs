@@ -20,5 +20,5 @@ pub use os::descriptors;
 pub use os::process::kill_group;
 pub use pipe::Pipe;
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
-pub use tcp::{ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
+pub use tcp::{Bound, ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
 pub use timer::{Timer, sleep, sleep_until};

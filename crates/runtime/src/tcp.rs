@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use crate::os;
@@ -193,8 +194,71 @@ impl TcpStream {
     }
 }
 
-/// A listening socket. Each worker has its own for the same address (SO_REUSEPORT): the kernel
-/// spreads new connections over them.
+/// A listening socket that belongs to no worker: clients may connect already, nobody accepts them
+/// yet. May cross threads and, by its descriptor, processes.
+pub struct Bound(Socket);
+
+enum Socket {
+    Os(os::tcp::Bound),
+    #[cfg(feature = "sim")]
+    Sim(sim::Bound),
+}
+
+impl Bound {
+    /// Listens on `address`; port 0 is any free one. An IPv6 address takes IPv6 only. Others of this
+    /// user may bind the same address (SO_REUSEPORT): the kernel spreads new connections over all.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        #[cfg(feature = "sim")]
+        if sim::is_running() {
+            return sim::Bound::bind(address).map(Socket::Sim).map(Self);
+        }
+        os::tcp::Bound::bind(address).map(Socket::Os).map(Self)
+    }
+
+    /// A listening socket that another process has bound.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn received(descriptor: OwnedFd) -> io::Result<Self> {
+        os::tcp::Bound::received(descriptor).map(Socket::Os).map(Self)
+    }
+
+    /// Where it listens, with the port the kernel chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        match &self.0 {
+            Socket::Os(bound) => bound.local_addr(),
+            #[cfg(feature = "sim")]
+            Socket::Sim(bound) => bound.address,
+        }
+    }
+
+    /// Another descriptor of the same socket: it listens until all of them are closed.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        match &self.0 {
+            Socket::Os(bound) => bound.duplicate().map(Socket::Os).map(Self),
+            #[cfg(feature = "sim")]
+            Socket::Sim(bound) => Ok(Self(Socket::Sim(*bound))),
+        }
+    }
+
+    /// To hand it to another process; `None` in a simulation.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Socket::Os(bound) => Some(bound.as_fd()),
+            #[cfg(feature = "sim")]
+            Socket::Sim(_) => None,
+        }
+    }
+}
+
+/// A listening socket of one worker. Each has its own for the same address (SO_REUSEPORT): the
+/// kernel spreads new connections over them.
 pub struct TcpListener(Listener);
 
 enum Listener {
@@ -204,16 +268,24 @@ enum Listener {
 }
 
 impl TcpListener {
-    /// Listens on `address`; port 0 is any free one. An IPv6 address takes IPv6 only.
+    /// Binds and adopts; see [`Bound::bind`].
     ///
     /// # Errors
     /// Whatever the kernel says.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        #[cfg(feature = "sim")]
-        if sim::is_running() {
-            return sim::TcpListener::bind(address).map(Listener::Sim).map(Self);
+        Self::adopt(Bound::bind(address)?)
+    }
+
+    /// Makes it this worker's.
+    ///
+    /// # Errors
+    /// When the worker's reactor cannot take it.
+    pub fn adopt(bound: Bound) -> io::Result<Self> {
+        match bound.0 {
+            Socket::Os(bound) => os::tcp::TcpListener::adopt(bound).map(Listener::Os).map(Self),
+            #[cfg(feature = "sim")]
+            Socket::Sim(bound) => sim::TcpListener::adopt(bound).map(Listener::Sim).map(Self),
         }
-        os::tcp::TcpListener::bind(address).map(Listener::Os).map(Self)
     }
 
     /// Where it listens.

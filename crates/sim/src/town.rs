@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use evenkeel_config::Source;
 use evenkeel_proxy::counters::WorkerCounters;
-use evenkeel_proxy::shared::{Ledger, Publication, Shared};
+use evenkeel_proxy::shared::{Ledger, ListenerShared, Publication, Shared};
 use evenkeel_proxy::snapshot::{Resolved, Snapshot};
-use evenkeel_proxy::worker::{self, Command, Drain, Setup};
-use evenkeel_runtime::{self as runtime, TcpListener, mailbox};
+use evenkeel_proxy::worker::{self, Adoption, Command, Drain, Opening, Setup};
+use evenkeel_runtime::{self as runtime, Bound, TcpListener, mailbox};
 
 use crate::attacker;
 use crate::client::Client;
@@ -30,6 +30,16 @@ struct Proxy {
     running: Cell<usize>,
 }
 
+impl Proxy {
+    /// Connections of every worker and of every listener.
+    fn gauges(&self) -> Vec<u32> {
+        let published = self.published.borrow();
+        let listeners = published.last().map(|publication| publication.listeners.clone());
+        let listeners = listeners.iter().flat_map(|all| all.iter()).map(|l| l.connections.value());
+        self.shared.workers.iter().map(|gauge| gauge.value()).chain(listeners).collect()
+    }
+}
+
 /// What is looked at after each step.
 #[derive(Clone, Default)]
 pub(crate) struct Watch(Rc<RefCell<Option<Rc<Proxy>>>>);
@@ -40,8 +50,7 @@ impl Watch {
         let proxy = self.0.borrow();
         let Some(proxy) = proxy.as_ref() else { return Ok(()) };
         const ABSURD: u32 = 1_000_000;
-        let gauges = proxy.shared.workers.iter().chain(&proxy.shared.listeners);
-        if let Some(gauge) = gauges.map(|gauge| gauge.value()).find(|value| *value > ABSURD) {
+        if let Some(gauge) = proxy.gauges().into_iter().find(|value| *value > ABSURD) {
             return Err(format!("a count of connections is {}", gauge as i32));
         }
         let open: u32 = proxy.shared.workers.iter().map(|gauge| gauge.value()).sum();
@@ -140,19 +149,24 @@ fn start(scenario: &Scenario, servers: &[usize]) -> Result<Rc<Proxy>, String> {
         (0..workers).map(|_| mailbox::channel(256)).unzip();
     let proxy = Rc::new(Proxy {
         ledger: RefCell::new(ledger),
-        shared: Shared::new(workers, 1, 20_000, scenario.plan.seed),
+        shared: Shared::new(workers, 20_000, scenario.plan.seed),
         counters: (0..workers).map(|_| Arc::default()).collect(),
         inboxes,
         published: RefCell::new(vec![publication.clone()]),
         running: Cell::new(workers),
     });
     for (index, inbox) in receivers.into_iter().enumerate() {
+        let open = |listener: &ListenerShared| {
+            let socket = Bound::bind(front()).map_err(|e| format!("no front: {e}"))?;
+            Ok(Opening { listener: listener.key, socket })
+        };
+        let openings = publication.listeners.iter().map(open).collect::<Result<_, String>>()?;
         let setup = Setup {
             index,
             core: None,
             seed: scenario.plan.seed.wrapping_add(index as u64),
             publication: publication.clone(),
-            binds: vec![vec![front()]],
+            openings,
             shared: proxy.shared.clone(),
             counters: proxy.counters.get(index).cloned().unwrap_or_default(),
             inbox,
@@ -161,7 +175,7 @@ fn start(scenario: &Scenario, servers: &[usize]) -> Result<Rc<Proxy>, String> {
         };
         let proxy = proxy.clone();
         runtime::spawn(async move {
-            worker::serve(setup, |_| ()).await;
+            worker::serve(setup).await;
             proxy.running.set(proxy.running.get() - 1);
         });
     }
@@ -180,7 +194,7 @@ async fn change(scenario: &mut Scenario, proxy: &Rc<Proxy>, oracle: &Oracle) {
     };
     proxy.published.borrow_mut().push(publication.clone());
     for inbox in &proxy.inboxes {
-        let _ = inbox.try_send(Command::Adopt(publication.clone()));
+        let _ = inbox.try_send(Command::Adopt(Adoption::of(publication.clone())));
     }
     runtime::sim::note("change", servers.len() as u64, b"");
     // A mailbox is read within a moment; a request that began after it must know.
@@ -207,10 +221,8 @@ async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
 
 /// After everybody has gone nothing is left.
 fn settle(proxy: &Proxy, oracle: &Oracle) {
-    for gauge in proxy.shared.workers.iter().chain(&proxy.shared.listeners) {
-        if gauge.value() != 0 {
-            oracle.object(format!("{} connections are left in a count", gauge.value() as i32));
-        }
+    for gauge in proxy.gauges().into_iter().filter(|value| *value != 0) {
+        oracle.object(format!("{} connections are left in a count", gauge as i32));
     }
     for server in proxy.published.borrow().iter().flat_map(|p| p.servers.iter().flatten()) {
         if server.load.in_flight() != 0 {

@@ -73,7 +73,7 @@ fn play(arguments: &Arguments, plain: bool) -> Result<(), Failure> {
     signals::listen(move |request| deliver.request(request)).map_err(cannot)?;
     let running = supervisor::start(&config, events)
         .map_err(|f| f.with_help("another port: evenkeel demo --listen 127.0.0.1:8081"))?;
-    let address = running.addresses().iter().flatten().next().copied().unwrap_or(arguments.listen);
+    let address = running.addresses().first().copied().unwrap_or(arguments.listen);
     servers.send_traffic_to(address);
     let seconds = arguments.seconds;
     let show = Show { board: board.clone(), running: &running, inbox: &inbox, address, seconds };

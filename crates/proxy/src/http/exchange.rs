@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use evenkeel_balancer::{Outcome, Pick, ServerId};
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Method, RequestHead, path};
-use evenkeel_config::model::{Action, EncodedSlash, PoolId, RouteId};
+use evenkeel_config::model::{Action, EncodedSlash, ListenerId, PoolId, RouteId};
 use evenkeel_runtime as runtime;
 
 use crate::access_log;
@@ -34,6 +34,8 @@ use crate::snapshot::{ListenerSettings, RouteSettings};
 pub(crate) struct Exchange<'c> {
     pub(crate) connection: &'c Connection,
     pub(crate) generation: Rc<Generation>,
+    /// The listener's place in the generation.
+    listener: ListenerId,
     pub(crate) head: Box<RequestHead>,
     /// The head's bytes, kept, and behind them what was read of the body.
     pub(crate) buffer: Buffer,
@@ -70,6 +72,7 @@ impl<'c> Exchange<'c> {
     pub(crate) fn new(
         connection: &'c Connection,
         generation: Rc<Generation>,
+        listener: ListenerId,
         head: Box<RequestHead>,
         buffer: Buffer,
     ) -> Self {
@@ -78,6 +81,7 @@ impl<'c> Exchange<'c> {
         Self {
             connection,
             generation,
+            listener,
             head,
             buffer,
             started: runtime::now(),
@@ -104,7 +108,7 @@ impl<'c> Exchange<'c> {
 
     /// The listener it came in through.
     pub(crate) fn listener(&self) -> Option<&ListenerSettings> {
-        self.generation.snapshot.listener(self.connection.listener)
+        self.generation.snapshot.listener(self.listener)
     }
 
     /// Its route's settings, once it has one.
@@ -130,7 +134,7 @@ impl<'c> Exchange<'c> {
     pub(crate) fn view(&self) -> RequestView<'_> {
         let bytes = self.buffer.all();
         RequestView {
-            listener: self.connection.listener,
+            listener: self.listener,
             method: self.head.method_text.of(bytes),
             host: self.head.host_name.of(bytes),
             path: self.path(),
@@ -147,7 +151,7 @@ impl<'c> Exchange<'c> {
         let Some(listener) = self.listener() else { return false };
         self.head.persistent
             && (self.received || plant::is(Bug::AnsweredContentIsARequest))
-            && !connection.worker.is_draining()
+            && connection.drain().is_none()
             && connection.requests.get() < listener.config.limits.requests_per_connection
             && self.started.duration_since(connection.opened) < listener.config.timeouts.age_max
     }

@@ -1,7 +1,8 @@
 //! Accepts connections: one socket for each worker and address, limits, and handing over to a
 //! less busy worker. Owns what happens before the first byte is read.
 
-use std::cell::Cell;
+mod entrance;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -9,9 +10,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_config::model::ListenerId;
-use evenkeel_runtime::{self as runtime, TcpListener, TcpStream, Timer};
+use evenkeel_runtime::{self as runtime, TcpListener, TcpStream};
 
+pub(crate) use self::entrance::Entrance;
 use crate::connection::{self, Connection};
 use crate::failure::Reason;
 use crate::http::{downstream, local_reply};
@@ -29,53 +30,9 @@ const REST: Duration = Duration::from_millis(25);
 /// A lack of descriptors is told of once in this time.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
-/// A bound socket.
-pub(crate) struct Listening {
-    socket: TcpListener,
-}
-
-impl Listening {
-    /// Where it listens, with the port the kernel chose.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr()
-    }
-}
-
-/// Binds every address of every listener; all or nothing.
-pub(crate) fn bind_all(binds: &[Vec<SocketAddr>]) -> io::Result<Vec<Vec<Listening>>> {
-    let bind = |address: &SocketAddr| {
-        let socket = TcpListener::bind(*address).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        Ok(Listening { socket })
-    };
-    binds.iter().map(|group| group.iter().map(bind).collect()).collect()
-}
-
-/// An accept loop that can be stopped.
-pub(crate) struct Accepting {
-    stopped: Rc<Stop>,
-}
-
-#[derive(Default)]
-struct Stop {
-    asked: Cell<bool>,
-    wake: Timer,
-}
-
-impl Accepting {
-    /// Takes what is already in the kernel's queue, then closes the socket.
-    pub(crate) fn stop(&self) {
-        self.stopped.asked.set(true);
-        self.stopped.wake.set(runtime::now());
-    }
-}
-
 /// Starts accepting.
-pub(crate) fn spawn(worker: Rc<Worker>, id: ListenerId, listening: Listening) -> Accepting {
-    let stopped = Rc::new(Stop::default());
-    runtime::spawn(accept_loop(worker, id, listening.socket, stopped.clone()));
-    Accepting { stopped }
+pub(crate) fn spawn(worker: &Rc<Worker>, entrance: Rc<Entrance>, socket: TcpListener) {
+    runtime::spawn(accept_loop(worker.clone(), entrance, socket));
 }
 
 enum Accepted {
@@ -86,36 +43,37 @@ enum Accepted {
     Done(io::Result<(TcpStream, SocketAddr)>),
 }
 
-async fn accept_loop(worker: Rc<Worker>, id: ListenerId, socket: TcpListener, stop: Rc<Stop>) {
+async fn accept_loop(worker: Rc<Worker>, entrance: Rc<Entrance>, socket: TcpListener) {
+    let is_left = || entrance.drain().is_some() || worker.is_draining();
     let mut told = None;
     loop {
         let accepted = poll_fn(|cx| {
             // Asked at each wake-up: another worker may have filled the listener meanwhile.
-            if !stop.asked.get() && is_full(&worker, id) {
+            if !is_left() && is_full(&worker, &entrance) {
                 return Poll::Ready(Accepted::Full);
             }
             // The queue first: what is in it was promised a connection by the kernel.
             if let Poll::Ready(accepted) = socket.poll_accept(cx) {
                 return Poll::Ready(Accepted::Done(accepted));
             }
-            stop.wake.poll_expired(cx).map(|()| Accepted::Woken)
+            entrance.wake().poll_expired(cx).map(|()| Accepted::Woken)
         });
         match accepted.await {
             Accepted::Full => runtime::sleep(REST).await,
-            Accepted::Woken if stop.asked.get() => return,
+            Accepted::Woken if is_left() => return,
             Accepted::Woken => {}
-            Accepted::Done(Ok((stream, peer))) => admit(&worker, id, stream, peer),
+            Accepted::Done(Ok((stream, peer))) => admit(&worker, &entrance, stream, peer),
             Accepted::Done(Err(error)) if runtime::is_out_of_descriptors(&error) => {
                 let now = runtime::now();
                 if told.is_none_or(|told| now.saturating_duration_since(told) > TELL_AGAIN) {
                     told = Some(now);
-                    tracing::warn!(listener = id.0, %error, "cannot accept: out of descriptors");
+                    tracing::warn!(address = %entrance.address, %error, "cannot accept: out of descriptors");
                 }
                 worker.sweep_idle(true);
                 runtime::sleep(REST).await;
             }
             Accepted::Done(Err(error)) => {
-                tracing::debug!(listener = id.0, %error, "accept failed");
+                tracing::debug!(address = %entrance.address, %error, "accept failed");
                 runtime::yield_now().await;
             }
         }
@@ -123,20 +81,18 @@ async fn accept_loop(worker: Rc<Worker>, id: ListenerId, socket: TcpListener, st
 }
 
 /// Whether the listener has all the connections it may have.
-fn is_full(worker: &Worker, id: ListenerId) -> bool {
-    let generation = worker.generation();
-    let limit = generation
-        .snapshot
-        .listener(id)
-        .and_then(|listener| listener.config.limits.connections)
+fn is_full(worker: &Worker, entrance: &Entrance) -> bool {
+    let limit = entrance
+        .serving(worker)
+        .and_then(|(generation, id)| generation.snapshot.listener(id)?.config.limits.connections)
         .unwrap_or(worker.shared.connections_max);
-    worker.shared.listeners.get(id.0 as usize).is_some_and(|gauge| gauge.value() >= limit)
+    entrance.connections.value() >= limit
 }
 
 /// Counts a new connection and gives it to whoever serves it.
-fn admit(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream, peer: SocketAddr) {
+fn admit(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream, peer: SocketAddr) {
     worker.counters.accepted.add(1);
-    let generation = worker.generation();
+    let Some((generation, id)) = entrance.serving(worker) else { return };
     let Some(listener) = generation.snapshot.listener(id) else { return };
     if !worker.shared.clients.enter(peer.ip(), listener.config.limits.connections_per_ip) {
         worker.counters.refused.add(1);
@@ -144,18 +100,16 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream, peer: SocketAdd
         local_reply::refuse(&stream, Reason::TooManyConnections);
         return;
     }
-    if let Some(gauge) = worker.shared.listeners.get(id.0 as usize) {
-        gauge.enter();
-    }
-    let server = choose(worker);
+    entrance.connections.enter();
+    let server = choose(worker, entrance, generation.number);
     if let Some(gauge) = worker.shared.workers.get(server) {
         gauge.enter();
     }
     if server == worker.index {
-        start(worker, id, stream);
+        start(worker, entrance, stream);
         return;
     }
-    if let Err(error) = hand_over(worker, server, id, stream) {
+    if let Err(error) = hand_over(worker, server, entrance, stream) {
         tracing::warn!(%error, "a connection was lost on its way to another worker");
         if let Some(gauge) = worker.shared.workers.get(server) {
             gauge.leave();
@@ -163,16 +117,20 @@ fn admit(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream, peer: SocketAdd
         if let Some(gauge) = worker.shared.workers.get(worker.index) {
             gauge.enter();
         }
-        connection::uncount(worker, id, peer.ip());
+        connection::uncount(worker, &entrance.connections, peer.ip());
     }
 }
 
-/// The worker to serve the next connection: this one, unless another has far fewer.
-fn choose(worker: &Worker) -> usize {
+/// The worker to serve the next connection: this one, unless another has far fewer and serves by
+/// the same publication, so that it has the same listeners.
+fn choose(worker: &Worker, entrance: &Entrance, number: u64) -> usize {
     let own = worker.shared.workers.get(worker.index).map_or(0, |gauge| gauge.value());
     match worker.shared.least_loaded() {
         Some((other, load))
-            if load.saturating_add(IMBALANCE_MAX) <= own && !worker.is_draining() =>
+            if load.saturating_add(IMBALANCE_MAX) <= own
+                && !worker.is_draining()
+                && entrance.drain().is_none()
+                && worker.shared.adopted(other) == number =>
         {
             other
         }
@@ -183,10 +141,16 @@ fn choose(worker: &Worker) -> usize {
 fn hand_over(
     worker: &Rc<Worker>,
     to: usize,
-    listener: ListenerId,
+    entrance: &Rc<Entrance>,
     stream: TcpStream,
 ) -> io::Result<()> {
-    let handover = Handover { peer: stream.peer_addr(), stream: stream.detach()?, listener };
+    let handover = Handover {
+        peer: stream.peer_addr(),
+        stream: stream.detach()?,
+        listener: entrance.key,
+        address: entrance.address,
+        connections: entrance.connections.clone(),
+    };
     let Some(peer) = worker.peers.get(to) else { return Err(io::ErrorKind::NotFound.into()) };
     match peer.try_send(Command::Take(handover)) {
         Ok(()) => {
@@ -201,7 +165,7 @@ fn hand_over(
                 other.leave();
                 own.enter();
             }
-            start(worker, listener, stream);
+            start(worker, entrance, stream);
             Ok(())
         }
         Err(_) => Ok(()),
@@ -210,19 +174,23 @@ fn hand_over(
 
 /// Serves a connection that another worker accepted and counted.
 pub(crate) fn take_over(worker: &Rc<Worker>, handover: Handover) {
+    let Some(entrance) = worker.entrance(handover.listener, handover.address) else {
+        // Left, drained and forgotten since it was sent: as if it had come a moment later.
+        return connection::uncount(worker, &handover.connections, handover.peer.ip());
+    };
     match handover.stream.attach() {
         Ok(stream) => {
             worker.counters.taken_over.add(1);
-            start(worker, handover.listener, stream);
+            start(worker, &entrance, stream);
         }
         Err(error) => {
             tracing::warn!(%error, "a connection was lost on its way to this worker");
-            connection::uncount(worker, handover.listener, handover.peer.ip());
+            connection::uncount(worker, &handover.connections, handover.peer.ip());
         }
     }
 }
 
-fn start(worker: &Rc<Worker>, id: ListenerId, stream: TcpStream) {
-    let connection = Connection::new(worker.clone(), stream, id, runtime::now());
+fn start(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream) {
+    let connection = Connection::new(worker.clone(), stream, entrance.clone(), runtime::now());
     runtime::spawn(downstream::h1::serve(connection));
 }

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -233,7 +233,12 @@ pub(crate) struct TcpListener {
     local: SocketAddr,
 }
 
-impl TcpListener {
+pub(crate) struct Bound {
+    socket: Socket,
+    local: SocketAddr,
+}
+
+impl Bound {
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -248,7 +253,43 @@ impl TcpListener {
         socket.set_tcp_nodelay(true)?; // inherited by what it accepts
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
+        Self::of(socket)
+    }
+
+    pub(crate) fn received(descriptor: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(descriptor);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen for TCP"));
+        }
+        socket.set_nonblocking(true)?;
+        socket.set_cloexec(true)?;
+        socket.set_tcp_nodelay(true)?;
+        Self::of(socket)
+    }
+
+    fn of(socket: Socket) -> io::Result<Self> {
         let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self { socket, local })
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(crate) fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, local: self.local })
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl TcpListener {
+    pub(crate) fn adopt(bound: Bound) -> io::Result<Self> {
+        let Bound { socket, local } = bound;
         Ok(Self { io: register(socket, Interest::READABLE)?, local })
     }
 

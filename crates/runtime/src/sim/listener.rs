@@ -33,12 +33,26 @@ pub(crate) struct TcpListener {
     queue: Rc<Queue>,
 }
 
-impl TcpListener {
+/// An address that a listening socket will have: its queue is made by whoever adopts it.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) address: SocketAddr,
+}
+
+impl Bound {
     pub(crate) fn bind(mut address: SocketAddr) -> io::Result<Self> {
         let world = world::current().ok_or(io::ErrorKind::NotConnected)?;
         if address.port() == 0 {
             address.set_port(world.next_port.replace(world.next_port.get().wrapping_add(1)));
         }
+        Ok(Self { address })
+    }
+}
+
+impl TcpListener {
+    pub(crate) fn adopt(bound: Bound) -> io::Result<Self> {
+        let world = world::current().ok_or(io::ErrorKind::NotConnected)?;
+        let Bound { address } = bound;
         let queue = Rc::new(Queue::default());
         world.listeners.borrow_mut().entry(address).or_default().push(queue.clone());
         Ok(Self { world, address, queue })

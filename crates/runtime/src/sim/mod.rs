@@ -14,7 +14,7 @@ mod world;
 use std::time::{Instant, SystemTime};
 
 pub use executor::{Report, run, spawn};
-pub(crate) use listener::TcpListener;
+pub(crate) use listener::{Bound, TcpListener};
 pub use plan::{Chance, Plan, splitmix};
 pub(crate) use stream::{Detached, Pipe, TcpStream};
 pub use world::{is_running, note};

@@ -57,8 +57,8 @@ impl Next {
 pub(crate) async fn serve(connection: Connection) {
     if let Err(panic) = runtime::isolate(converse(&connection)).await {
         connection.worker.counters.panics.add(1);
-        let listener = connection.listener.0;
-        tracing::error!(client = %connection.peer, listener, %panic, "a connection was lost");
+        let listener = connection.state.entrance.address;
+        tracing::error!(client = %connection.peer, %listener, %panic, "a connection was lost");
         connection.stream.abort();
     }
 }
@@ -85,15 +85,12 @@ async fn converse(connection: &Connection) {
 
 /// Waits without a buffer until the next request begins; `false` if none will.
 async fn wait_for_request(connection: &Connection) -> bool {
-    let worker = &connection.worker;
     let now = runtime::now();
     let deadline = {
-        let generation = worker.generation();
-        let Some(listener) = generation.snapshot.listener(connection.listener) else {
-            return false;
-        };
+        let Some((generation, listener)) = connection.serving() else { return false };
+        let Some(listener) = generation.snapshot.listener(listener) else { return false };
         let timeouts = &listener.config.timeouts;
-        match (worker.drain.get(), connection.requests.get()) {
+        match (connection.drain(), connection.requests.get()) {
             (Some(drain), _) => now + drain.idle_grace.min(timeouts.idle),
             // A head's time runs from the accept (RFC 9112 §9.5 leaves it to us).
             (None, 0) => now + timeouts.head,
@@ -113,16 +110,14 @@ async fn wait_for_request(connection: &Connection) -> bool {
 /// Receives one request and serves it.
 async fn serve_one(connection: &Connection, waiting: Option<Buffer>) -> Next {
     let worker = connection.worker.clone();
-    let generation = worker.generation();
-    let Some(listener) = generation.snapshot.listener(connection.listener) else {
-        return Next::Close;
-    };
+    let Some((generation, id)) = connection.serving() else { return Next::Close };
+    let Some(listener) = generation.snapshot.listener(id) else { return Next::Close };
     connection.requests.set(connection.requests.get().saturating_add(1));
     let mut buffer = waiting.unwrap_or_else(|| worker.stock.take());
     worker.stock.widen(&mut buffer);
     let mut head = worker.heads.request();
     let received = receive_head(connection, &listener.config, &mut buffer, &mut head).await;
-    let mut exchange = Exchange::new(connection, generation.clone(), head, buffer);
+    let mut exchange = Exchange::new(connection, generation.clone(), id, head, buffer);
     let next = match received {
         Ok(length) => {
             exchange.buffer.keep(length);

@@ -82,6 +82,7 @@ pub(crate) async fn send(
     let mut head = exchange.connection.worker.stock.take_scratch();
     forwarded::write_request(&mut head, exchange, settings, target);
     exchange.connection.worker.stock.give_scratch(pump.replay(head));
+    exchange.connection.state.send_to(known.clone());
     exchange.server = Some(known.clone());
     let mut fresh = false;
     loop {

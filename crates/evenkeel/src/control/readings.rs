@@ -27,7 +27,7 @@ impl ServerReading {
 }
 
 /// One reading for each server of each pool, in the order of the configuration.
-pub(super) fn servers(publication: &Publication) -> Vec<ServerReading> {
+pub(crate) fn servers(publication: &Publication) -> Vec<ServerReading> {
     publication.servers.iter().flatten().map(read).collect()
 }
 

@@ -9,11 +9,11 @@ use crate::failure::{Exit, Failure};
 use crate::log::writer::{Place, Writer};
 
 /// See the module's head.
-pub(super) struct AccessLogs(Vec<(LogTarget, Writer)>);
+pub(crate) struct AccessLogs(Vec<(LogTarget, Writer)>);
 
 impl AccessLogs {
     /// Opens every place, or says which cannot be opened.
-    pub(super) fn start(config: &Config) -> Result<Self, Failure> {
+    pub(crate) fn start(config: &Config) -> Result<Self, Failure> {
         let mut logs: Vec<(LogTarget, Writer)> = Vec::new();
         for policy in &config.policies {
             let PolicyKind::AccessLog(settings) = &policy.kind else { continue };
@@ -33,17 +33,17 @@ impl AccessLogs {
     }
 
     /// Where a worker's lines go.
-    pub(super) fn sinks(&self) -> LogSinks {
+    pub(crate) fn sinks(&self) -> LogSinks {
         LogSinks(self.0.iter().map(|(to, writer)| (to.clone(), writer.sender())).collect())
     }
 
     /// Opens files again, under their old names.
-    pub(super) fn reopen(&self) {
+    pub(crate) fn reopen(&self) {
         self.0.iter().for_each(|(_, writer)| writer.reopen());
     }
 
     /// Writes what waits.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.0.into_iter().for_each(|(_, writer)| writer.finish());
     }
 }

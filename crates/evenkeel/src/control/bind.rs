@@ -1,29 +1,15 @@
-//! Trying the addresses of all listeners before the workers bind them. Workers share an address
-//! with SO_REUSEPORT, so a second process of the same user would share it silently too; a plain
-//! bind refuses that, and its error names the listener.
+//! Trying an address before it is bound for all workers. They share it with SO_REUSEPORT, so a
+//! second process of the same user would share it silently too; a plain bind refuses that, and its
+//! error names the listener.
 
 use std::io;
 use std::net::SocketAddr;
 
-use evenkeel_config::Config;
 use socket2::{Domain, Socket, Type};
 
-use crate::failure::{Exit, Failure};
-
-/// Says of every address whether it can be had.
-pub(super) fn probe(config: &Config) -> Result<(), Failure> {
-    let mut refused = Vec::new();
-    for listener in &config.listeners {
-        for address in listener.bind.iter().filter(|address| address.port() != 0) {
-            if let Err(error) = try_bind(*address) {
-                refused.push(explain(&listener.name, *address, &error));
-            }
-        }
-    }
-    match refused.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::new(Exit::Bind, refused.join("\nerror: "))),
-    }
+/// Says whether an address can be had.
+pub(super) fn probe(listener: &str, address: SocketAddr) -> Result<(), String> {
+    try_bind(address).map_err(|error| explain(listener, address, &error))
 }
 
 /// Bound but never listening: no connection can get lost in it.
@@ -36,7 +22,8 @@ fn try_bind(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-fn explain(listener: &str, address: SocketAddr, error: &io::Error) -> String {
+/// Why a listener cannot listen, and what to do.
+pub(super) fn explain(listener: &str, address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     let (reason, help) = match error.kind() {
         io::ErrorKind::AddrInUse => (

@@ -1,0 +1,171 @@
+//! The listening sockets of the process: bound here, one for each worker and address, and a
+//! duplicate of each kept, so that a successor can be given all of them. Owns which are held; what
+//! is accepted from them is the workers' business.
+
+use std::net::SocketAddr;
+
+use evenkeel_config::model::Listener;
+use evenkeel_proxy::shared::{ListenerKey, Publication};
+use evenkeel_proxy::worker::Opening;
+use evenkeel_runtime::Bound;
+
+use super::bind;
+use crate::failure::{Exit, Failure};
+
+/// One address of a listener.
+pub(crate) struct Held {
+    /// The listener's name.
+    pub(crate) listener: String,
+    /// As written: maybe with port 0.
+    pub(crate) configured: SocketAddr,
+    /// As bound.
+    pub(crate) address: SocketAddr,
+    /// By worker: a duplicate of each socket that the worker accepts from.
+    pub(crate) sockets: Vec<Vec<Bound>>,
+}
+
+/// Where sockets come from that another process has bound: asked with the listener's name and the
+/// address as written; gives sockets by worker, or none.
+pub(crate) type Inherit<'i> = &'i mut dyn FnMut(&str, SocketAddr) -> Vec<Bound>;
+
+/// Nothing is inherited.
+pub(crate) fn nothing(_: &str, _: SocketAddr) -> Vec<Bound> {
+    Vec::new()
+}
+
+/// See the module's head.
+pub(crate) struct Sockets {
+    workers: usize,
+    held: Vec<Held>,
+}
+
+/// What a change of the listeners asks for.
+pub(crate) struct Plan {
+    /// Bound, not yet accepted from.
+    pub(crate) opened: Vec<Held>,
+    /// Listener and address as bound.
+    pub(crate) left: Vec<(String, SocketAddr)>,
+}
+
+impl Sockets {
+    /// For a process with this many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers, held: Vec::new() }
+    }
+
+    /// Binds what these listeners need beyond what is held; nothing changes yet. Listeners for
+    /// which `is_closed` holds need nothing.
+    ///
+    /// # Errors
+    /// When an address cannot be had; then none of the new ones is.
+    pub(crate) fn plan(
+        &self,
+        listeners: &[Listener],
+        is_closed: impl Fn(&str) -> bool,
+        inherit: Inherit<'_>,
+    ) -> Result<Plan, Failure> {
+        let open = listeners.iter().filter(|listener| !is_closed(&listener.name));
+        let wanted: Vec<(&str, SocketAddr)> = open
+            .flat_map(|listener| listener.bind.iter().map(|at| (listener.name.as_str(), *at)))
+            .collect();
+        let is_wanted = |held: &Held| wanted.contains(&(held.listener.as_str(), held.configured));
+        let left = self.held.iter().filter(|held| !is_wanted(held));
+        let left = left.map(|held| (held.listener.clone(), held.address)).collect();
+        let mut opened = Vec::new();
+        let mut refused = Vec::new();
+        for (listener, configured) in wanted {
+            let is_held = |held: &Held| held.listener == listener && held.configured == configured;
+            if self.held.iter().any(is_held) {
+                continue;
+            }
+            match self.open(listener, configured, inherit) {
+                Ok(held) => opened.push(held),
+                Err(why) => refused.push(why),
+            }
+        }
+        match refused.is_empty() {
+            true => Ok(Plan { opened, left }),
+            false => Err(Failure::new(Exit::Bind, refused.join("\nerror: "))),
+        }
+    }
+
+    fn open(
+        &self,
+        listener: &str,
+        configured: SocketAddr,
+        inherit: Inherit<'_>,
+    ) -> Result<Held, String> {
+        let mut sockets: Vec<Vec<Bound>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut address = configured;
+        let inherited = inherit(listener, configured);
+        // What we hold ourselves, maybe for a listener that goes, is no other process.
+        let is_ours = self.held.iter().any(|held| held.address.port() == configured.port());
+        if inherited.is_empty() && configured.port() != 0 && !is_ours {
+            bind::probe(listener, configured)?;
+        }
+        for (at, socket) in inherited.into_iter().enumerate() {
+            address = socket.local_addr();
+            if let Some(place) = sockets.get_mut(at % self.workers.max(1)) {
+                place.push(socket);
+            }
+        }
+        for place in sockets.iter_mut().filter(|place| place.is_empty()) {
+            // Port 0 becomes a real port with the first socket; the others share it.
+            let socket =
+                Bound::bind(address).map_err(|error| bind::explain(listener, address, &error))?;
+            address = socket.local_addr();
+            place.push(socket);
+        }
+        Ok(Held { listener: listener.into(), configured, address, sockets })
+    }
+
+    /// What each worker is to accept from: duplicates of what `opened` holds.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub(crate) fn openings<'h>(
+        &self,
+        opened: impl Iterator<Item = &'h Held> + Clone,
+        publication: &Publication,
+    ) -> std::io::Result<Vec<Vec<Opening>>> {
+        let key = |name: &str| key_of(publication, name);
+        (0..self.workers)
+            .map(|worker| {
+                let mut openings = Vec::new();
+                for held in opened.clone() {
+                    let Some(listener) = key(&held.listener) else { continue };
+                    for socket in held.sockets.get(worker).into_iter().flatten() {
+                        openings.push(Opening { listener, socket: socket.duplicate()? });
+                    }
+                }
+                Ok(openings)
+            })
+            .collect()
+    }
+
+    /// Keeps what is opened and closes the duplicates of what is left.
+    pub(crate) fn commit(&mut self, plan: Plan) {
+        let Plan { opened, left } = plan;
+        let is_left = |held: &Held| {
+            left.iter().any(|(name, address)| *name == held.listener && *address == held.address)
+        };
+        self.held.retain(|held| !is_left(held));
+        self.held.extend(opened);
+    }
+
+    /// Closes all duplicates: from now on only workers hold sockets.
+    pub(crate) fn close(&mut self) {
+        self.held.clear();
+    }
+
+    /// Everything that is listened on.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+}
+
+/// What identifies the listener `name` to workers.
+pub(crate) fn key_of(publication: &Publication, name: &str) -> Option<ListenerKey> {
+    let at = publication.snapshot.listeners.iter().position(|l| l.config.name == name)?;
+    publication.listeners.get(at).map(|shared| shared.key)
+}

@@ -1,0 +1,80 @@
+//! One address of one listener, as one worker sees it: whether it still accepts, and by what its
+//! connections are served once their listener is configured no more. Owns no socket.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use evenkeel_config::model::ListenerId;
+use evenkeel_runtime::{self as runtime, Timer};
+
+use crate::generation::Generation;
+use crate::shared::{Gauge, ListenerKey};
+use crate::worker::{Drain, Worker};
+
+/// See the module's head. Every connection holds the one it came in through.
+pub(crate) struct Entrance {
+    pub(crate) key: ListenerKey,
+    /// As bound, not as seen by a connection.
+    pub(crate) address: SocketAddr,
+    /// Open connections of the listener in all workers.
+    pub(crate) connections: Arc<Gauge>,
+    /// Of these, this entrance's in this worker.
+    pub(crate) open: Cell<usize>,
+    drain: Cell<Option<Drain>>,
+    wake: Timer,
+    /// The last generation that has the listener, once there is a later one.
+    last: RefCell<Option<Rc<Generation>>>,
+}
+
+impl Entrance {
+    pub(crate) fn new(key: ListenerKey, address: SocketAddr, connections: Arc<Gauge>) -> Rc<Self> {
+        Rc::new(Self {
+            key,
+            address,
+            connections,
+            open: Cell::new(0),
+            drain: Cell::new(None),
+            wake: Timer::new(),
+            last: RefCell::new(None),
+        })
+    }
+
+    /// What a new request is served by, and the listener's place there.
+    pub(crate) fn serving(&self, worker: &Worker) -> Option<(Rc<Generation>, ListenerId)> {
+        let generation = worker.generation();
+        match generation.listener(self.key) {
+            Some(id) => Some((generation, id)),
+            None => {
+                let last = self.last.borrow().clone()?;
+                let id = last.listener(self.key)?;
+                Some((last, id))
+            }
+        }
+    }
+
+    /// `next` follows `old`: connections of a listener that it does not have keep the old one.
+    pub(crate) fn outlive(&self, old: &Rc<Generation>, next: &Generation) {
+        if next.listener(self.key).is_none() && old.listener(self.key).is_some() {
+            self.last.replace(Some(old.clone()));
+        }
+    }
+
+    /// Takes what is already in the kernel's queue, then closes the socket; each connection ends
+    /// after the request in progress.
+    pub(crate) fn leave(&self, drain: Drain) {
+        self.drain.set(Some(drain));
+        self.wake.set(runtime::now());
+    }
+
+    /// Set once it has been left.
+    pub(crate) fn drain(&self) -> Option<Drain> {
+        self.drain.get()
+    }
+
+    /// Wakes its accept loop when it is left.
+    pub(crate) fn wake(&self) -> &Timer {
+        &self.wake
+    }
+}
