@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::peer::Peer;
+use evenkeel_tools::peer::Peer;
 
 /// Routes of one host; more routes mean more hosts.
 const PREFIXES: usize = 10;

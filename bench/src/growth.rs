@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::Arguments;
 use crate::balancers::{Balance, Layout, Place, request_in_the_middle};
 use crate::load::{Load, Window, median};
-use crate::peer::Peer;
 use crate::throughput;
+use evenkeel_tools::peer::Peer;
 
 /// Few and many of one thing.
 pub(crate) struct Growth {

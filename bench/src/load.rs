@@ -3,7 +3,7 @@
 use std::io;
 use std::process::Command;
 
-use crate::peer::Peer;
+use evenkeel_tools::peer::Peer;
 
 /// Connections that repeat one request.
 #[derive(Clone, Debug)]

@@ -9,7 +9,6 @@ mod growth;
 mod idle;
 mod install;
 mod load;
-mod peer;
 mod slow;
 mod throughput;
 
@@ -18,8 +17,8 @@ use std::path::PathBuf;
 
 use balancers::{Balance, Layout, Place};
 use clap::Parser;
+use evenkeel_tools::peer::Peer;
 use load::Load;
-use peer::Peer;
 use serde_json::Value;
 
 // Below the ports that the kernel gives to outgoing connections.
@@ -66,7 +65,7 @@ fn main() -> io::Result<()> {
         return Err(io::Error::other(format!("no scenario {name}: see --help")));
     }
     for name in ["nginx", "haproxy", "wrk"] {
-        install::need(name, name)?;
+        evenkeel_tools::install::need(name, name)?;
     }
     let directory = std::env::temp_dir().join(format!("evenkeel-bench-{}", std::process::id()));
     let place = Place { directory, envoy: install::envoy()? };

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::Arguments;
 use crate::balancers::{Balance, Layout, Place};
 use crate::load::{Load, Window, median};
-use crate::peer::Peer;
 use crate::throughput::alternate;
+use evenkeel_tools::peer::Peer;
 
 const CONNECTIONS: usize = 64;
 /// Requests that a server works on at the same time: with three of them all of the load is just

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Arguments;
 use crate::load::{Load, Window, median};
-use crate::peer::Peer;
+use evenkeel_tools::peer::Peer;
 
 /// Prints what the columns of [`print`] are.
 pub(crate) fn print_heading() {

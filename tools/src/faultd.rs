@@ -16,17 +16,26 @@
 //! | `/hints/N/…` | N interim 103 first |
 //! | `/two-lengths`, `/length-and-chunks`, `/bad-status`, `/bad-field`, `/garbage`, `/extra` | breaks a rule |
 //! | `/never` | does not answer |
+//! | `/cut/N`, `/cut-chunked/N` | a response of N bytes, ended somewhere before its last byte |
+//! | `/drip/SIZE/MS/COUNT` | COUNT pieces of SIZE bytes, each MS after the one before |
+//! | `/cold/MS/WARM/…` | waits MS, less and less until it has run for WARM ms; then the rest |
+//!
+//! A request for a WebSocket gets one that repeats every frame.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::message::{Digest, Head, Reader, pattern};
+use crate::websocket;
 
 /// How it behaves beside what paths say.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +47,27 @@ pub struct Options {
     pub idle_close: Option<(u64, u64)>,
     /// Keeps every byte of every connection.
     pub record: bool,
+    /// A line for each request that was read to its end, written before it is answered, so that it
+    /// outlives the process: microseconds since 1970, connection, method, id.
+    pub log: Option<PathBuf>,
+    /// Steps in front of every request's path; may change at any time.
+    pub behaviour: Behaviour,
+}
+
+/// Steps in front of every request's path, like `delay/20`; empty at first.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour(Arc<Mutex<String>>);
+
+impl Behaviour {
+    /// From now on.
+    pub fn set(&self, steps: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = steps.trim_matches('/').to_owned();
+    }
+
+    fn before(&self, path: &str) -> String {
+        let steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if steps.is_empty() { path.to_owned() } else { format!("/{steps}{path}") }
+    }
 }
 
 /// A request that was read to its end.
@@ -64,6 +94,8 @@ struct Memory {
     connections: AtomicU64,
     count: AtomicU64,
     answered: AtomicU64,
+    log: Option<File>,
+    since: Option<Instant>,
 }
 
 /// A running backend.
@@ -81,7 +113,10 @@ impl Faultd {
     /// When the address cannot be bound.
     pub async fn start(address: SocketAddr, options: Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        let faultd = Self { address: listener.local_addr()?, memory: Arc::default() };
+        let append = |path| File::options().create(true).append(true).open(path);
+        let log = options.log.as_ref().map(append).transpose()?;
+        let memory = Memory { log, since: Some(Instant::now()), ..Memory::default() };
+        let faultd = Self { address: listener.local_addr()?, memory: Arc::new(memory) };
         let (memory, options) = (faultd.memory.clone(), Arc::new(options));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -154,7 +189,7 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
         let idle_close = options.idle_close.filter(|_| turn > 0);
         let Some(head) = next_head(&mut reader, idle_close, &mut chance).await else { break };
         let target = head.word(1).to_owned();
-        let path = target.split('?').next().unwrap_or_default().to_owned();
+        let path = options.behaviour.before(target.split('?').next().unwrap_or_default());
         let early = path.starts_with("/early/") || path.starts_with("/unread/");
         let mut digest = Digest::default();
         let mut length = 0;
@@ -176,7 +211,12 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
         let raw = received.get(used..end).unwrap_or_default().to_vec();
         used = end;
         remember(&memory, number, &head, digest, length, raw);
-        let answer = Answer { head: &head, digest, name: &options.name };
+        if head.lists("upgrade", "websocket") {
+            let _ = websocket::serve(&mut reader, &head).await;
+            break;
+        }
+        let age = memory.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let answer = Answer { head: &head, digest, name: &options.name, age, chance: &mut chance };
         let then = answer.give(&mut reader.stream, &path).await;
         memory.answered.fetch_add(1, Relaxed);
         if then != Then::Keep || head.lists("connection", "close") {
@@ -197,11 +237,16 @@ async fn next_head<S: AsyncRead + Unpin>(
     chance: &mut u64,
 ) -> Option<Head> {
     let Some((least, most)) = idle_close else { return reader.head().await.ok() };
+    let wait = Duration::from_micros(least + draw(chance) % (most - least + 1));
+    tokio::time::timeout(wait, reader.head()).await.ok()?.ok()
+}
+
+/// The next of a series that looks random (xorshift).
+fn draw(chance: &mut u64) -> u64 {
     *chance ^= *chance << 13;
     *chance ^= *chance >> 7;
     *chance ^= *chance << 17;
-    let wait = Duration::from_micros(least + *chance % (most - least + 1));
-    tokio::time::timeout(wait, reader.head()).await.ok()?.ok()
+    *chance
 }
 
 fn remember(
@@ -213,6 +258,13 @@ fn remember(
     raw: Vec<u8>,
 ) {
     memory.count.fetch_add(1, Relaxed);
+    if let Some(mut log) = memory.log.as_ref() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let (method, id) = (head.word(0), head.field("x-id").unwrap_or("-"));
+        // One write, so that lines of several processes do not mix.
+        let _ =
+            log.write_all(format!("{} {connection} {method} {id}\n", now.as_micros()).as_bytes());
+    }
     let mut requests = memory.requests.lock().unwrap_or_else(PoisonError::into_inner);
     if requests.len() < KEPT_MAX {
         requests.push(Request {
@@ -230,11 +282,13 @@ struct Answer<'a> {
     head: &'a Head,
     digest: Digest,
     name: &'a str,
+    age: Duration,
+    chance: &'a mut u64,
 }
 
 impl Answer<'_> {
     /// Does what `path` says, one step after the other.
-    async fn give(&self, stream: &mut TcpStream, path: &str) -> Then {
+    async fn give(mut self, stream: &mut TcpStream, path: &str) -> Then {
         let words: Vec<&str> = path.split('/').skip(1).collect();
         let mut rest = words.as_slice();
         let mut then = Then::Keep;
@@ -242,6 +296,12 @@ impl Answer<'_> {
             match rest {
                 ["delay", millis, more @ ..] => {
                     tokio::time::sleep(Duration::from_millis(number(millis))).await;
+                    rest = more;
+                }
+                ["cold", millis, warm, more @ ..] => {
+                    let left = 1.0 - self.age.as_secs_f64() * 1e3 / number(warm).max(1) as f64;
+                    let wait = number(millis) as f64 * left.max(0.0);
+                    tokio::time::sleep(Duration::from_secs_f64(wait / 1e3)).await;
                     rest = more;
                 }
                 ["close", more @ ..] => {
@@ -272,19 +332,30 @@ impl Answer<'_> {
         }
     }
 
-    async fn finish(&self, stream: &mut TcpStream, words: &[&str]) -> Then {
+    async fn finish(&mut self, stream: &mut TcpStream, words: &[&str]) -> Then {
+        if let ["drip", size, millis, count] = words {
+            return self.drip(stream, number(size), number(millis), number(count)).await;
+        }
         let fields = self.fields();
         let (text, then): (Vec<u8>, Then) = match words {
             ["bytes", n] => (self.exact(number(n), number(n)), Then::Keep),
             ["truncate", n, m] => (self.exact(number(n), number(m)), Then::Close),
             ["reset-after", n, m] => (self.exact(number(n), number(m)), Then::Reset),
+            ["cut", n] => {
+                let whole = self.exact(number(n), number(n));
+                (self.cut(whole), Then::Close)
+            }
+            ["cut-chunked", n] => {
+                let whole = self.chunked(number(n), 1000);
+                (self.cut(whole), Then::Close)
+            }
             ["chunked", n, size] => (self.chunked(number(n), number(size)), Then::Keep),
             ["until-close", n] => {
                 let mut text = format!("HTTP/1.0 200 OK\r\n{fields}\r\n").into_bytes();
                 text.extend(pattern(0, 0, number(n) as usize));
                 (text, Then::Close)
             }
-            ["status" | "early", code] => {
+            ["status" | "early", code, ..] => {
                 let then = if words.first() == Some(&"early") { Then::Close } else { Then::Keep };
                 (
                     format!("HTTP/1.1 {code} Status\r\n{fields}Content-Length: 0\r\n\r\n")
@@ -292,8 +363,8 @@ impl Answer<'_> {
                     then,
                 )
             }
-            ["reset"] => (Vec::new(), Then::Reset),
-            ["eof"] => (Vec::new(), Then::Close),
+            ["reset", ..] => (Vec::new(), Then::Reset),
+            ["eof", ..] => (Vec::new(), Then::Close),
             ["two-lengths"] => {
                 raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc")
             }
@@ -306,7 +377,7 @@ impl Answer<'_> {
             ["extra"] => raw(
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen",
             ),
-            ["never"] => std::future::pending().await,
+            ["never", ..] => std::future::pending().await,
             _ => {
                 let body = format!("{} {}\n", self.head.word(0), self.head.word(1));
                 (
@@ -323,6 +394,27 @@ impl Answer<'_> {
             Ok(()) => then,
             Err(_) => Then::Close,
         }
+    }
+
+    /// Pieces of a body, one after the other.
+    async fn drip(&self, stream: &mut TcpStream, size: u64, millis: u64, count: u64) -> Then {
+        let text = self.exact(size * count, 0);
+        let mut written = stream.write_all(&text).await;
+        for turn in 0..count {
+            if written.is_err() {
+                return Then::Close;
+            }
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            written = stream.write_all(&pattern(0, turn * size, size as usize)).await;
+        }
+        Then::Keep
+    }
+
+    /// A message without its end: at least a byte is there, at least one is missing.
+    fn cut(&mut self, mut text: Vec<u8>) -> Vec<u8> {
+        let places = (text.len() as u64).saturating_sub(1).max(1);
+        text.truncate(1 + (draw(self.chance) % places) as usize);
+        text
     }
 
     fn fields(&self) -> String {

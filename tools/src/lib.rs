@@ -7,8 +7,11 @@
 
 pub mod chaos;
 pub mod faultd;
+pub mod install;
 pub mod load;
 pub mod message;
 pub mod oracle;
+pub mod peer;
 pub mod percentiles;
 pub mod row;
+pub mod websocket;

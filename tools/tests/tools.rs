@@ -25,7 +25,7 @@ fn load(address: SocketAddr, target: &str) -> Load {
         duration: Duration::from_secs(20),
         close: false,
         timeout: Duration::from_secs(10),
-        check_id: true,
+        ..Load::default()
     }
 }
 

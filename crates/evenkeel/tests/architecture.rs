@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crates/sim", &["config", "codec", "proxy", "runtime"]),
     ("tools", &[]),
     ("bench", &["config", "codec", "balancer", "runtime", "proxy", "tools"]),
+    ("chaos", &["tools"]),
     ("fuzz/properties", &["config", "codec"]),
 ];
 
@@ -25,7 +26,7 @@ const TESTS_MAY_USE: &[&str] = &["tools", "fuzz"];
 
 /// Crates of others that only these of ours may use: what does I/O, blocks or draws.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    ("tokio", &["crates/runtime", "crates/evenkeel", "tools", "bench"]),
+    ("tokio", &["crates/runtime", "crates/evenkeel", "tools", "bench", "chaos"]),
     ("libc", &["crates/runtime"]),
     ("rustix", &["crates/runtime", "bench"]),
     ("signal-hook", &["crates/evenkeel"]),
@@ -36,7 +37,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("rustls", &["crates/evenkeel"]),
     ("hickory-resolver", &["crates/evenkeel"]),
     ("notify", &["crates/evenkeel"]),
-    ("clap", &["crates/evenkeel", "crates/sim", "tools", "bench"]),
+    ("clap", &["crates/evenkeel", "crates/sim", "tools", "bench", "chaos"]),
 ];
 
 /// Where `unsafe` is impossible, not only denied.
@@ -150,7 +151,7 @@ fn crates_without_unsafe_say_so() {
 #[test]
 fn every_file_says_what_it_owns_and_is_one_idea_long() {
     let mut files = Vec::new();
-    for place in ["crates", "tools", "bench", "fuzz"] {
+    for place in ["crates", "tools", "bench", "chaos", "fuzz"] {
         collect(&root().join(place), &mut files);
     }
     assert!(files.len() > 20, "found only {} files", files.len());

@@ -67,6 +67,7 @@ async fn main() -> ExitCode {
         close: arguments.close,
         timeout: Duration::from_secs(30),
         check_id: !arguments.any_answer,
+        ..Load::default()
     })
     .await;
     // A reader that has gone wants no more.

@@ -121,7 +121,7 @@ async fn g19_no_stray_502_while_the_backend_closes_idle_connections() {
         duration: Duration::from_secs(30),
         close: false,
         timeout: Duration::from_secs(10),
-        check_id: true,
+        ..Load::default()
     })
     .await;
     assert_eq!((outcome.ok(), outcome.failed()), (6_000, 0), "{:?}", outcome.classes);
