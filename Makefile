@@ -12,7 +12,7 @@ SEEDS ?= 100000
 SHIPPED := --workspace --exclude evenkeel-sim
 SIMULATE := $(CARGO) run --quiet --profile simulate --package evenkeel-sim --
 
-.PHONY: help demo run test test-packages check docs bench bench-build instructions fuzz no-stray-502 simulate-core planted-bugs build release clean
+.PHONY: help demo run test test-packages check docs bench bench-build instructions fuzz no-stray-502 chaos chaos-short chaos-build simulate-core planted-bugs build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -89,6 +89,18 @@ fuzz: ## Fuzz: all targets, or TARGET=request_head SECONDS=600
 
 no-stray-502: ## Prove it: 200,000 requests while backends close idle connections at random
 	@tools/proofs/no-stray-502.sh
+
+chaos: chaos-build ## Do things to real processes, and count what clients lose; CHAOS="--peers R1 F4"
+	@$(BUILT)/chaos $(CHAOS)
+
+chaos-short: chaos-build ## The same, a few seconds each
+	@$(BUILT)/chaos --short $(CHAOS)
+
+# The build that fails when it is asked to comes first: the one that ships has the name in the end.
+chaos-build:
+	$(CARGO) build --release --package evenkeel --features fault-injection
+	@cp $(BUILT)/evenkeel $(BUILT)/evenkeel-faults
+	$(CARGO) build --release --package evenkeel --package evenkeel-tools --package evenkeel-chaos
 
 simulate-core: ## Let the data plane live in SEEDS simulated worlds (100,000), and tell what was not kept
 	@$(SIMULATE) --seeds $(SEEDS)

@@ -29,9 +29,23 @@ pub(crate) struct Backend {
 impl Backend {
     /// Starts one with further arguments.
     pub(crate) fn start(stage: &Stage, name: &str, arguments: &[&str]) -> Result<Self, Fault> {
+        Self::start_with(stage, name, free_address()?, arguments)
+    }
+
+    /// Starts one at this address.
+    pub(crate) fn start_at(stage: &Stage, name: &str, address: SocketAddr) -> Result<Self, Fault> {
+        Self::start_with(stage, name, address, &[])
+    }
+
+    fn start_with(
+        stage: &Stage,
+        name: &str,
+        address: SocketAddr,
+        arguments: &[&str],
+    ) -> Result<Self, Fault> {
         let mut backend = Self {
             name: name.to_owned(),
-            address: free_address()?,
+            address,
             binary: stage.binaries.join("faultd"),
             log: stage.directory().join(format!("{name}.log")),
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),

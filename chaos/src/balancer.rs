@@ -9,11 +9,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use evenkeel_tools::load::Load;
-use evenkeel_tools::peer::{Peer, rollup};
+use evenkeel_tools::peer::{Peer, descriptors, rollup};
 
 use crate::Fault;
 use crate::backend::{Backend, free_address};
 use crate::stage::{Stage, within};
+
+/// A build of Evenkeel that fails when it is asked to; tests of isolation need it.
+pub(crate) const FAULTS: &str = "evenkeel-faults";
 
 /// How long a change may take until it shows.
 const CHANGE_MAX: Duration = Duration::from_secs(10);
@@ -76,8 +79,10 @@ impl Wanted {
             let _ = writeln!(text, "workers: {workers}");
         }
         let _ = writeln!(text, "listeners: {{ web: {{ bind: \"127.0.0.1:{port}\" }} }}");
-        let servers = self.servers.join("\", \"");
-        let _ = writeln!(text, "pools:\n  app:\n    servers: [\"{servers}\"]");
+        text.push_str("pools:\n  app:\n");
+        if !self.servers.is_empty() {
+            let _ = writeln!(text, "    servers: [\"{}\"]", self.servers.join("\", \""));
+        }
         if self.retry_503 {
             text.push_str("    retry: { attempts: 2, on: [connect, reset, 503] }\n");
         }
@@ -172,13 +177,23 @@ pub(crate) struct Balancer {
 impl Balancer {
     /// Starts with a configuration.
     pub(crate) fn start(stage: &Stage, kind: Kind, wanted: Wanted) -> Result<Self, Fault> {
-        Self::start_as(stage, kind, wanted, |_| {})
+        Self::start_as(stage, kind, kind.name(), wanted, |_| {})
+    }
+
+    /// Starts the build of Evenkeel that fails when it is asked to.
+    pub(crate) fn start_faulty(
+        stage: &Stage,
+        wanted: Wanted,
+        adjust: impl FnOnce(&mut Command),
+    ) -> Result<Self, Fault> {
+        Self::start_as(stage, Kind::Evenkeel, FAULTS, wanted, adjust)
     }
 
     /// Starts with a configuration, and with what `adjust` does to the command.
-    pub(crate) fn start_as(
+    fn start_as(
         stage: &Stage,
         kind: Kind,
+        binary: &str,
         wanted: Wanted,
         adjust: impl FnOnce(&mut Command),
     ) -> Result<Self, Fault> {
@@ -189,7 +204,7 @@ impl Balancer {
         let file = if kind == Kind::Evenkeel { file.with_extension("yaml") } else { file };
         std::fs::write(&file, wanted.text(kind, port, &directory))?;
         let mut command = match kind {
-            Kind::Evenkeel => Command::new(stage.binaries.join("evenkeel")),
+            Kind::Evenkeel => Command::new(stage.binaries.join(binary)),
             Kind::Nginx => Command::new("/usr/sbin/nginx"),
             Kind::Haproxy => Command::new("/usr/sbin/haproxy"),
         };
@@ -277,7 +292,32 @@ impl Balancer {
 
     /// Bytes of memory that are its own.
     pub(crate) fn memory(&self) -> u64 {
-        self.peer.processes().into_iter().map(|process| rollup(process, "Rss:")).sum()
+        self.serving().into_iter().map(|process| rollup(process, "Rss:")).sum()
+    }
+
+    /// Its open descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.serving().into_iter().map(descriptors).sum()
+    }
+
+    /// Its processes: that which was started, its children, and any that follows this configuration.
+    pub(crate) fn serving(&self) -> Vec<u32> {
+        let mut serving = self.peer.processes();
+        let file = self.file.display().to_string();
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for process in all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            if line.contains(&file) && !line.contains("upgrade\0") && !serving.contains(&process) {
+                serving.push(process);
+            }
+        }
+        serving.retain(|process| {
+            let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
+            status.is_ok_and(|status| !status.contains(") Z "))
+        });
+        serving.sort_unstable();
+        serving
     }
 
     /// Runs a verb of Evenkeel's command line against it; what it printed.
@@ -289,5 +329,15 @@ impl Balancer {
             .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         if output.status.success() { Ok(text) } else { Err(text) }
+    }
+}
+
+impl Drop for Balancer {
+    /// Successors are nobody's children.
+    fn drop(&mut self) {
+        let own = self.peer.processes();
+        for process in self.serving().into_iter().filter(|process| !own.contains(process)) {
+            let _ = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+        }
     }
 }

@@ -11,8 +11,6 @@ use crate::backend::Backend;
 pub(crate) struct Entry {
     /// Since 1970.
     pub(crate) at: Duration,
-    /// Which of the server's connections.
-    pub(crate) connection: u64,
     /// Whether it is a POST.
     pub(crate) is_post: bool,
     /// A hash of its id.
@@ -52,12 +50,12 @@ impl Journal {
 fn entry(line: &str) -> Option<Entry> {
     let mut words = line.split(' ');
     let micros = words.next()?.parse().ok()?;
-    let connection = words.next()?.parse().ok()?;
+    let _connection = words.next()?;
     let is_post = words.next()? == "POST";
     let id = words.next()?.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    Some(Entry { at: Duration::from_micros(micros), connection, is_post, id })
+    Some(Entry { at: Duration::from_micros(micros), is_post, id })
 }
 
 /// What all servers together were sent.
@@ -92,7 +90,7 @@ mod tests {
     #[test]
     fn a_line_cut_by_a_kill_is_no_entry() {
         assert!(entry("17").is_none() && entry("17 1 GET").is_none());
-        let whole = entry("17 1 POST 00001f90-3").map(|e| (e.at, e.connection, e.is_post));
-        assert_eq!(whole, Some((Duration::from_micros(17), 1, true)));
+        let whole = entry("17 1 POST 00001f90-3").map(|e| (e.at, e.is_post));
+        assert_eq!(whole, Some((Duration::from_micros(17), true)));
     }
 }

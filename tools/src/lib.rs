@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chaos;
+pub mod dns;
 pub mod faultd;
 pub mod install;
 pub mod load;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_tools::chaos::{self, Settings};
-use evenkeel_tools::faultd::{Faultd, Options};
-use evenkeel_tools::load::{Load, Outcome, run};
+use evenkeel_tools::faultd::{Behaviour, Faultd, Options};
+use evenkeel_tools::load::{Load, Outcome, Running, run};
+use evenkeel_tools::websocket::Sessions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -131,4 +132,73 @@ async fn raw_answers_are_given_byte_for_byte_in_any_pieces() {
         assert_eq!(answer, b"HTTP/1.1 204 X\r\n\r\n", "{how}");
         assert_eq!((backend.count(), backend.answered()), (1, 1));
     }
+}
+
+/// RFC 6455: sessions that live are counted, and so are those that end.
+#[tokio::test]
+async fn websockets_repeat_frames_and_a_lost_one_is_counted() {
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let relay = chaos::start(ANY, backend.address, Settings::default()).await.unwrap();
+    let sessions = Sessions::open(relay, "/socket", 5).await;
+    let lived = sessions.finish().await;
+    assert_eq!((lived.opened, lived.refused, lived.dropped), (5, 0, 0));
+    assert!(lived.echoes >= 5);
+
+    let cut = Settings { reset_after: Some(300), ..Settings::default() };
+    let relay = chaos::start(ANY, backend.address, cut).await.unwrap();
+    let sessions = Sessions::open(relay, "/socket", 3).await;
+    let opened = sessions.lived().opened;
+    while sessions.lived().dropped < opened {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lived = sessions.finish().await;
+    assert_eq!(lived.dropped + lived.refused, 3);
+}
+
+#[tokio::test]
+async fn a_server_behaves_otherwise_from_one_request_to_the_next() {
+    let behaviour = Behaviour::default();
+    let options = Options { behaviour: behaviour.clone(), ..Options::default() };
+    let backend = Faultd::start(ANY, options).await.unwrap();
+    for (steps, class) in [("status/503", "status_503"), ("delay/1", "ok"), ("", "ok")] {
+        behaviour.set(steps);
+        let outcome = run(load(backend.address, "/echo")).await;
+        assert_eq!(outcome.classes.get(class), Some(&40), "{steps}: {:?}", outcome.classes);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_response_never_looks_whole_to_the_client() {
+    for target in ["/cut/300", "/cut-chunked/300", "/cut/20000"] {
+        let outcome = against(target).await;
+        assert_eq!((outcome.ok(), outcome.failed()), (0, 40), "{target}: {:?}", outcome.classes);
+    }
+}
+
+#[tokio::test]
+async fn the_journal_has_a_line_for_each_request() {
+    let path = std::env::temp_dir().join(format!("faultd-{}.log", std::process::id()));
+    let options = Options { log: Some(path.clone()), ..Options::default() };
+    let backend = Faultd::start(ANY, options).await.unwrap();
+    run(load(backend.address, "/echo")).await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let mut ids: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(3)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 40);
+}
+
+#[tokio::test]
+async fn a_load_can_be_stopped_and_tells_when_what_failed() {
+    let backend = Faultd::start(ANY, Options::default()).await.unwrap();
+    let endless = Load { requests: u64::MAX, rate: 500.0, ..load(backend.address, "/status/500") };
+    let running = Running::start(endless);
+    while running.failed() < 20 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    running.stop();
+    let outcome = running.finish().await;
+    assert!(outcome.failures.iter().all(|failure| failure.class == "status_500"));
+    assert_eq!(outcome.slots.iter().map(|slot| slot.failed).sum::<u64>(), outcome.failed());
 }

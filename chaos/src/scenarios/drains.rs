@@ -1,13 +1,14 @@
-//! Ends that clients do not notice.
+//! Ends that clients do not notice: of the process, and of a server.
 
 use std::time::{Duration, Instant};
 
-use evenkeel_tools::load::Load;
+use evenkeel_tools::load::{Load, Outcome};
 
 use crate::Fault;
 use crate::balancer::Kind;
+use crate::journal::now;
 use crate::row::Row;
-use crate::stage::{Stage, within};
+use crate::stage::{Stage, pause, within};
 
 /// What a listener takes from one address by default.
 const IN_FLIGHT: u64 = 1_000;
@@ -47,4 +48,55 @@ pub(crate) fn r11(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.must(took < Duration::from_millis(200), || format!("idle, it took {took:?} to end"));
     row.note(format!("ends in {:.0} ms when idle", took.as_secs_f64() * 1e3));
     Ok(row)
+}
+
+/// A download over 20 s (4 s in the short form) from a server that is drained meanwhile.
+pub(crate) fn download(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
+    let seconds = stage.either(4, 20);
+    let mut row = Row::default();
+    let longer = format!("{}s", seconds + 10);
+    let (whole, stray, _) = drained(stage, kind, seconds, &longer)?;
+    row.must(whole.failed() == 0, || format!("within the deadline: {:?}", whole.classes));
+    row.must(stray == 0, || format!("{stray} new requests reached the drained server"));
+    row.outcome = whole;
+    let (cut, stray, took) = drained(stage, kind, seconds, "1s")?;
+    row.must(cut.ok() == 0, || "beyond the deadline it went on".into());
+    row.must(stray == 0, || format!("{stray} new requests reached the drained server"));
+    row.must(took < Duration::from_secs(3), || format!("cut only after {took:?}"));
+    row.note(format!("whole before the deadline, cut {took:.1?} after the drain began"));
+    Ok(row)
+}
+
+/// Downloads from the first of two servers, drains it with this deadline: what became of the download,
+/// requests that reached the server later than 100 ms, and when the download ended.
+fn drained(
+    stage: &Stage,
+    kind: Kind,
+    seconds: u64,
+    deadline: &str,
+) -> Result<(Outcome, usize, Duration), Fault> {
+    let mut backends = stage.backends(2)?;
+    let balancer = stage.balancer(kind, &backends)?;
+    // Only the first answers, so that the download is its.
+    backends[1].kill();
+    let target = format!("/drip/1000/100/{}", seconds * 10);
+    let download = stage.load(Load { target, requests: 1, connections: 1, ..balancer.load() });
+    pause(500);
+    backends[1].start_again()?;
+    let others =
+        Load { rate: stage.rate(500.0, 2_000.0), tag: "others-".into(), ..balancer.load() };
+    let others = stage.load(others);
+    pause(500);
+    let server = format!("app/{}", backends[0].address);
+    balancer.verb(stage, &["drain", &server, "--deadline", deadline])?;
+    let begun = (Instant::now(), now());
+    let outcome = stage.finish(download);
+    let took = begun.0.elapsed();
+    pause(500);
+    let stray = backends[0].journal().between(begun.1 + Duration::from_millis(100), Duration::MAX);
+    let others = stage.stop(others);
+    if others.failed() > 0 {
+        return Err(format!("other requests failed: {:?}", others.classes).into());
+    }
+    Ok((outcome, stray, took))
 }

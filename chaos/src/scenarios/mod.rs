@@ -4,9 +4,11 @@ mod continuity;
 mod drains;
 mod failing;
 mod killing;
+mod names;
 mod partition;
 mod reloads;
 mod suffering;
+mod upgrades;
 
 use crate::Fault;
 use crate::balancer::Kind;
@@ -52,7 +54,19 @@ pub(crate) static ALL: &[Scenario] = &[
     scenario("R5", "a removed or failed server gets nothing after 100 ms, 0 failed", reloads::r5),
     scenario("R6", "100 SIGHUPs in 10 s: 0 failed, one process, memory + 10 %", reloads::r6),
     scenario("R7", "100,000 mutilated configurations: 0 failed, 0 panics", reloads::r7),
+    scenario("R8", "50 binary upgrades, two workers and one: 0 of 1,000,000 failed", upgrades::r8),
+    scenario(
+        "R9",
+        "the new process fails at 13 points: 0 failed, the old one serves",
+        upgrades::r9,
+    ),
     scenario("R11", "SIGTERM with 1,000 in flight: 0 lost; exit in 200 ms if idle", drains::r11),
+    scenario(
+        "drain",
+        "a download of a drained server ends whole, or at the deadline",
+        drains::download,
+    ),
+    scenario("R13", "1,000 panics fail their own requests, no other", upgrades::r13),
     compared(
         "F1",
         "kill -9 of one of three: 0 GETs failed, no POST twice, ejected in 100 ms, p99 + 5 ms",
@@ -82,6 +96,7 @@ pub(crate) static ALL: &[Scenario] = &[
         "one of three is stopped for 5 s: 0 failed, not ejected afterwards",
         suffering::f12,
     ),
+    scenario("F13", "a name changes within TTL + 1 s; its resolver fails: 0 failed", names::f13),
     scenario("F14", "413 during an upload of 10 MiB: 99.99 % of clients read it", failing::f14),
     scenario("L16", "the balancer is stopped for 5 s: 0 failed, nobody ejected", suffering::l16),
 ];
