@@ -16,10 +16,9 @@ pub mod source;
 mod tree;
 mod validate;
 
-pub use diagnostic::{Diagnostic, Report, Severity, Span, closest};
+pub use diagnostic::{Diagnostic, Report, Severity, Span};
 pub use effective::effective;
 pub use model::Config;
-pub use read::{duration_of as duration, show_duration};
 pub use reference::reference;
 pub use schema::schema;
 pub use source::{Environment, Source};

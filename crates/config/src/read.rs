@@ -341,7 +341,7 @@ fn within(
 }
 
 /// `250ms`, `5s`, `1m30s`, `1h`, `7d`.
-pub fn duration_of(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration_of(text: &str) -> Result<Duration, String> {
     let wrong =
         || format!("`{text}` is not a duration: write it like `250ms`, `5s`, `1m30s` or `1h`");
     let mut total = 0_u64;
@@ -372,7 +372,7 @@ pub fn duration_of(text: &str) -> Result<Duration, String> {
 }
 
 /// As [`duration_of`] reads it.
-pub fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let mut left = duration.as_millis();
     if left == 0 {
         return "0s".to_owned();

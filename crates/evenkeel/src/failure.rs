@@ -54,6 +54,11 @@ impl Failure {
         Self { exit, text }
     }
 
+    /// What a person reads.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Prints the text on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if !self.text.is_empty() {

@@ -11,7 +11,9 @@ mod resolve;
 mod signals;
 mod sources;
 mod supervisor;
+mod systemd;
 mod terminal;
+mod upgrade;
 
 use std::process::ExitCode;
 

@@ -12,16 +12,17 @@ use evenkeel_config::model::Shutdown;
 use evenkeel_proxy::counters::WorkerCounters;
 use evenkeel_proxy::shared::{Ledger, Publication, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
-use evenkeel_proxy::worker::{self, Command, Drain, Opening, Setup};
+use evenkeel_proxy::worker::{self, Adoption, Command, Drain, Opening, Setup};
 use evenkeel_runtime::{self as runtime, mailbox};
 
 use crate::control::access_logs::AccessLogs;
 use crate::control::readings;
 pub(crate) use crate::control::readings::ServerReading;
-use crate::control::sockets::{self, Sockets};
+use crate::control::sockets::Sockets;
 use crate::failure::{Exit, Failure};
-use crate::resolve;
 use crate::signals::Request;
+use crate::upgrade::{Inherited, Launch, Order, Refused, Tether, Upgraded, Upgrading};
+use crate::{resolve, systemd};
 
 /// Events that may wait for the supervisor; workers send a handful each, signals beyond are
 /// dropped.
@@ -43,6 +44,10 @@ pub(crate) enum Event {
     Request(Request),
     /// A worker has ended.
     Ended(usize, Result<(), String>),
+    /// An upgrade has ended: another process serves, or nothing has changed.
+    HandedOver(Result<Upgraded, Refused>),
+    /// The old process has left everything to this one.
+    InCharge,
 }
 
 /// Delivers events to [`Running::watch`].
@@ -50,6 +55,12 @@ pub(crate) enum Event {
 pub(crate) struct Events(SyncSender<Event>);
 
 impl Events {
+    /// The old process has left everything to this one.
+    pub(crate) fn in_charge(&self) {
+        // Waits if it must: said once. The supervisor has gone only if the process ends anyway.
+        let _ = self.0.send(Event::InCharge);
+    }
+
     /// Passes on what the outside world asks for.
     pub(crate) fn request(&self, request: Request) {
         // If a thousand events wait, one more request says nothing new.
@@ -72,26 +83,29 @@ pub(crate) struct Running {
     shutdown: Shutdown,
     logs: AccessLogs,
     sockets: Sockets,
+    upgrading: Upgrading,
+    events: Events,
     since: Instant,
 }
 
-/// Starts the workers; returns once all of them accept connections.
-pub(crate) fn start(config: &Config, events: Events) -> Result<Running, Failure> {
+/// Starts the workers. They accept nothing until [`Running::accept`].
+pub(crate) fn start(
+    config: &Config,
+    events: Events,
+    inherited: &mut Inherited,
+) -> Result<Running, Failure> {
     let resolved = resolve::resolve(config)?;
     let cores = runtime::available_cores();
     let count = config.workers.map_or(cores.len().max(1), |n| n.get() as usize);
     let descriptors = runtime::raise_descriptor_limit();
     let mut sockets = Sockets::new(count);
-    sockets.commit(sockets.plan(&config.listeners, |_| false, &mut sockets::nothing)?);
+    sockets.commit(sockets.plan(&config.listeners, |_| false, inherited)?);
     let logs = AccessLogs::start(config)?;
     let seed = RandomState::new().build_hasher().finish();
     let publication = Ledger::new(count).publish(Snapshot::compile(config, &resolved));
     let shared = Shared::new(count, descriptors, seed);
     let (workers, inboxes): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mailbox::channel(COMMANDS_MAX)).unzip();
-    let openings = sockets.openings(sockets.held().iter(), &publication).map_err(|e| {
-        Failure::new(Exit::Runtime, format!("cannot give sockets to the workers: {e}"))
-    })?;
     let running = Running {
         counters: (0..count).map(|_| Arc::default()).collect(),
         workers,
@@ -100,15 +114,16 @@ pub(crate) fn start(config: &Config, events: Events) -> Result<Running, Failure>
         shutdown: config.shutdown.clone(),
         logs,
         sockets,
+        upgrading: Upgrading::new(Launch::of_this_process()),
+        events: events.clone(),
         since: runtime::now(),
     };
-    for (index, (inbox, openings)) in inboxes.into_iter().zip(openings).enumerate() {
+    for (index, inbox) in inboxes.into_iter().enumerate() {
         // Pinning helps only when each core has a worker to itself.
         let core = if count == cores.len() { cores.get(index).copied() } else { None };
-        let setup = running.setup(index, core, seed.wrapping_add(index as u64), openings, inbox);
+        let setup = running.setup(index, core, seed.wrapping_add(index as u64), inbox);
         spawn(setup, events.clone())?;
     }
-    running.tell_start(config);
     Ok(running)
 }
 
@@ -135,13 +150,49 @@ impl Running {
         self.sockets.held().iter().map(|held| held.address).collect()
     }
 
+    /// Tells systemd that the process lives for as long as all workers do.
+    pub(crate) fn keep_alive(&self) {
+        let counters = self.counters.clone();
+        systemd::keep_alive(move || counters.iter().map(|c| c.heartbeats.value()).collect());
+    }
+
+    /// How many sockets are listened on.
+    pub(crate) fn socket_count(&self) -> usize {
+        self.sockets.held().iter().flat_map(|held| &held.sockets).map(Vec::len).sum()
+    }
+
+    /// Lets the workers accept connections.
+    pub(crate) fn accept(&self, config: &Config) -> Result<(), Failure> {
+        let openings = self.sockets.openings(self.sockets.held().iter(), &self.publication);
+        let openings = openings.map_err(|e| {
+            Failure::new(Exit::Runtime, format!("cannot give sockets to the workers: {e}"))
+        })?;
+        self.open(openings);
+        self.tell_start(config);
+        Ok(())
+    }
+
+    fn open(&self, openings: Vec<Vec<Opening>>) {
+        for (index, (worker, open)) in self.workers.iter().zip(openings).enumerate() {
+            let adoption = Adoption { open, ..*Adoption::of(self.publication.clone()) };
+            if worker.try_send(Command::Adopt(Box::new(adoption))).is_err() {
+                tracing::error!(worker = index, "takes no orders");
+            }
+        }
+    }
+
     /// What has been counted so far about every server, in the order of the configuration.
     pub(crate) fn servers(&self) -> Vec<ServerReading> {
         readings::servers(&self.publication)
     }
 
     /// Serves until the outside world asks for the end, or a worker fails.
-    pub(crate) fn watch(mut self, inbox: &Receiver<Event>) -> Result<(), Failure> {
+    /// With a `tether` another process serves too, until it leaves all to this one.
+    pub(crate) fn watch(
+        mut self,
+        inbox: &Receiver<Event>,
+        mut tether: Option<Tether>,
+    ) -> Result<(), Failure> {
         let mut left = self.workers.len();
         let mut give_up: Option<Instant> = None;
         let mut ended = Ok(());
@@ -149,7 +200,14 @@ impl Running {
         while left > 0 {
             match next(inbox, give_up.is_some()) {
                 Some(Event::Request(Request::End)) => match give_up {
-                    None => give_up = Some(self.drain(&self.shutdown.clone())),
+                    None => {
+                        self.upgrading.cancel();
+                        match &tether {
+                            Some(tether) => tether.leave(),
+                            None => systemd::stopping("draining"),
+                        }
+                        give_up = Some(self.drain(&self.shutdown.clone()));
+                    }
                     Some(_) => give_up = Some(self.stop("second signal: ending at once")),
                 },
                 Some(Event::Request(Request::Reload)) => tracing::warn!(
@@ -158,6 +216,22 @@ impl Running {
                 Some(Event::Request(Request::Reopen)) => {
                     self.logs.reopen();
                     tracing::info!("access log files opened again");
+                }
+                Some(Event::Request(Request::Upgrade)) => {
+                    self.upgrade(give_up.is_some(), tether.is_some());
+                }
+                Some(Event::HandedOver(result)) => {
+                    self.upgrading.is_over();
+                    if let Some(upgraded) = told(result)
+                        && give_up.is_none()
+                    {
+                        systemd::hand_over(upgraded.pid);
+                        give_up = Some(self.drain(&self.shutdown.clone()));
+                    }
+                }
+                Some(Event::InCharge) => {
+                    tether = None;
+                    self.take_charge(give_up.is_some());
                 }
                 Some(Event::Ended(index, result)) => {
                     left -= 1;
@@ -177,6 +251,42 @@ impl Running {
         self.tell_end();
         self.logs.finish();
         ended
+    }
+
+    /// Hands over to a new process, if nothing speaks against it.
+    fn upgrade(&mut self, is_draining: bool, is_tethered: bool) {
+        let refused = match (is_draining, is_tethered) {
+            (true, _) => Some("this process is draining"),
+            (_, true) => Some("this process has not yet taken over from the old one"),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            return tracing::warn!("upgrade refused: {why}");
+        }
+        let events = self.events.clone();
+        let done = move |result| drop(events.0.send(Event::HandedOver(result)));
+        let (order, carried) = (Order::default(), serde_json::Value::Null);
+        if let Err(refused) = self.upgrading.begin(order, self.sockets.held(), carried, done) {
+            tracing::warn!("upgrade refused: {refused}");
+        }
+    }
+
+    /// Nobody else serves any more.
+    fn take_charge(&mut self, is_draining: bool) {
+        tracing::info!("in charge: the old process accepts no more");
+        if !is_draining {
+            let openings = self.sockets.complete(&self.publication);
+            if openings.iter().any(|open| !open.is_empty()) {
+                self.open(openings);
+            }
+        }
+        systemd::take_charge(&self.status());
+    }
+
+    /// For `systemctl status`.
+    pub(crate) fn status(&self) -> String {
+        let (addresses, workers) = (self.sockets.held().len(), self.workers.len());
+        format!("serving on {addresses} addresses with {workers} workers")
     }
 
     /// Ends gently within `drain`, without watching for anything else.
@@ -237,7 +347,6 @@ impl Running {
         index: usize,
         core: Option<usize>,
         seed: u64,
-        openings: Vec<Opening>,
         inbox: mailbox::Receiver<Command>,
     ) -> Setup {
         Setup {
@@ -245,7 +354,7 @@ impl Running {
             core,
             seed,
             publication: self.publication.clone(),
-            openings,
+            openings: Vec::new(),
             shared: self.shared.clone(),
             counters: self.counters.get(index).cloned().unwrap_or_default(),
             inbox,
@@ -301,6 +410,21 @@ impl Running {
             cut = self.connections(),
             "ended"
         );
+    }
+}
+
+/// Tells what became of an upgrade.
+fn told(result: Result<Upgraded, Refused>) -> Option<Upgraded> {
+    match result {
+        Ok(upgraded) => {
+            let Upgraded { pid, version } = &upgraded;
+            tracing::info!(pid, %version, "upgraded: the new process serves");
+            Some(upgraded)
+        }
+        Err(refused) => {
+            tracing::error!("upgrade failed, nothing has changed: {refused}");
+            None
+        }
     }
 }
 

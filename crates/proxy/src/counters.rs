@@ -149,6 +149,8 @@ pub struct ServerCounters {
 /// What one worker counts about itself.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {
+    /// Goes up a few times a second for as long as the worker's event loop turns.
+    pub heartbeats: Counter,
     /// Connections accepted here.
     pub accepted: Counter,
     /// Connections taken over from, and handed to, another worker.

@@ -316,6 +316,7 @@ async fn keep_house(worker: std::rc::Weak<Worker>) {
     loop {
         runtime::sleep(HOUSEKEEPING).await;
         let Some(worker) = worker.upgrade() else { return };
+        worker.counters.heartbeats.add(1);
         worker.sweep_idle(false);
         worker.logs.flush();
     }

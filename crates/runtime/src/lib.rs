@@ -17,7 +17,7 @@ mod timer;
 pub use clock::{now, wall_clock};
 pub use isolate::{Panic, isolate};
 pub use os::descriptors;
-pub use os::process::kill_group;
+pub use os::process::{has_ended, kill_group};
 pub use pipe::Pipe;
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
 pub use tcp::{Bound, ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};

@@ -10,7 +10,8 @@ use evenkeel_config::{Config, Loaded};
 use super::{LogArguments, check};
 use crate::failure::{Exit, Failure};
 use crate::log::process;
-use crate::{signals, sources, supervisor};
+use crate::upgrade::{self, Inherited};
+use crate::{signals, sources, supervisor, systemd};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -18,7 +19,8 @@ Without -c and --to, ./evenkeel.yaml and then /etc/evenkeel/evenkeel.yaml is rea
 
 Signals:
   SIGTERM, SIGINT  finish what is in progress, then end; a second one ends at once
-  SIGUSR1          open access log files again, after they were moved away")]
+  SIGUSR1          open access log files again, after they were moved away
+  SIGUSR2          hand over to a new process, started from the same file, without a failed request")]
 pub(crate) struct Arguments {
     /// The configuration: a file, a directory of files, or `-` for standard input
     #[arg(short, long, value_name = "FILE|DIR", conflicts_with = "to")]
@@ -41,6 +43,59 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let log = process::start(arguments.log.log_format, &arguments.log.log_level)?;
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks
+        tracing::error!("{panic}\n{backtrace}");
+    }));
+    let ended = serve(arguments);
+    drop(log); // after the last line
+    ended
+}
+
+fn serve(arguments: &Arguments) -> Result<(), Failure> {
+    let given = systemd::sockets();
+    let (succession, mut inherited) = match upgrade::begin()? {
+        Some((succession, inherited)) => (Some(succession), inherited),
+        None => (None, Inherited::from_activation(given)),
+    };
+    let (events, inbox) = supervisor::events();
+    let deliver = events.clone();
+    signals::listen(move |request| deliver.request(request))
+        .map_err(|e| Failure::new(Exit::Runtime, format!("cannot wait for signals: {e}")))?;
+    let considered = succession.as_ref().map_or(Ok(()), upgrade::Succession::consider);
+    let prepared = considered.and_then(|()| configure(arguments)).and_then(|config| {
+        let running = supervisor::start(&config, events.clone(), &mut inherited)?;
+        Ok((config, running))
+    });
+    let (config, running) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => {
+            if let Some(succession) = succession {
+                succession.refuse(failure.text());
+            }
+            return Err(failure);
+        }
+    };
+    inherited.close();
+    let tether = match succession {
+        Some(mut succession) => {
+            succession.ready(running.socket_count())?;
+            running.accept(&config)?;
+            Some(succession.serving(move || events.in_charge()))
+        }
+        None => {
+            running.accept(&config)?;
+            systemd::ready(&running.status());
+            None
+        }
+    };
+    running.keep_alive();
+    running.watch(&inbox, tether)
+}
+
+/// The configuration, with what the command line says about it.
+fn configure(arguments: &Arguments) -> Result<Config, Failure> {
     let mut config = load(arguments)?;
     if arguments.workers.is_some() {
         config.workers = arguments.workers;
@@ -48,18 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(format) = arguments.access_log {
         add_access_log(&mut config, format);
     }
-    let log = process::start(arguments.log.log_format, &arguments.log.log_level)?;
-    std::panic::set_hook(Box::new(|panic| {
-        let backtrace = std::backtrace::Backtrace::capture(); // empty unless RUST_BACKTRACE asks
-        tracing::error!("{panic}\n{backtrace}");
-    }));
-    let (events, inbox) = supervisor::events();
-    let deliver = events.clone();
-    signals::listen(move |request| deliver.request(request))
-        .map_err(|e| Failure::new(Exit::Runtime, format!("cannot wait for signals: {e}")))?;
-    let ended = supervisor::start(&config, events).and_then(|running| running.watch(&inbox));
-    drop(log); // after the last line
-    ended
+    Ok(config)
 }
 
 fn load(arguments: &Arguments) -> Result<Config, Failure> {

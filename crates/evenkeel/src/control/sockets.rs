@@ -11,6 +11,7 @@ use evenkeel_runtime::Bound;
 
 use super::bind;
 use crate::failure::{Exit, Failure};
+use crate::upgrade::{Inherited, Share};
 
 /// One address of a listener.
 pub(crate) struct Held {
@@ -22,15 +23,38 @@ pub(crate) struct Held {
     pub(crate) address: SocketAddr,
     /// By worker: a duplicate of each socket that the worker accepts from.
     pub(crate) sockets: Vec<Vec<Bound>>,
+    /// Workers that accept from another's socket until they may bind their own.
+    missing: Vec<usize>,
 }
 
-/// Where sockets come from that another process has bound: asked with the listener's name and the
-/// address as written; gives sockets by worker, or none.
-pub(crate) type Inherit<'i> = &'i mut dyn FnMut(&str, SocketAddr) -> Vec<Bound>;
+impl Held {
+    fn inherited(listener: &str, configured: SocketAddr, share: Share) -> Self {
+        let Share { by_worker: sockets, missing } = share;
+        let first = sockets.iter().flatten().next();
+        let address = first.map_or(configured, Bound::local_addr);
+        Self { listener: listener.into(), configured, address, sockets, missing }
+    }
 
-/// Nothing is inherited.
-pub(crate) fn nothing(_: &str, _: SocketAddr) -> Vec<Bound> {
-    Vec::new()
+    /// Binds what workers miss; gives each its new one. What cannot be bound is told and done
+    /// without.
+    fn complete(&mut self) -> Vec<(usize, Bound)> {
+        let mut bound = Vec::new();
+        for worker in std::mem::take(&mut self.missing) {
+            let own = Bound::bind(self.address).and_then(|own| Ok((own.duplicate()?, own)));
+            match (own, self.sockets.get_mut(worker)) {
+                (Ok((own, kept)), Some(place)) => {
+                    place.push(kept);
+                    bound.push((worker, own));
+                }
+                (Ok(_), None) => {}
+                (Err(error), _) => {
+                    let listener = &self.listener;
+                    tracing::warn!(%listener, worker, %error, "shares the socket of another worker");
+                }
+            }
+        }
+        bound
+    }
 }
 
 /// See the module's head.
@@ -62,7 +86,7 @@ impl Sockets {
         &self,
         listeners: &[Listener],
         is_closed: impl Fn(&str) -> bool,
-        inherit: Inherit<'_>,
+        inherited: &mut Inherited,
     ) -> Result<Plan, Failure> {
         let open = listeners.iter().filter(|listener| !is_closed(&listener.name));
         let wanted: Vec<(&str, SocketAddr)> = open
@@ -78,7 +102,7 @@ impl Sockets {
             if self.held.iter().any(is_held) {
                 continue;
             }
-            match self.open(listener, configured, inherit) {
+            match self.open(listener, configured, inherited) {
                 Ok(held) => opened.push(held),
                 Err(why) => refused.push(why),
             }
@@ -93,30 +117,27 @@ impl Sockets {
         &self,
         listener: &str,
         configured: SocketAddr,
-        inherit: Inherit<'_>,
+        inherited: &mut Inherited,
     ) -> Result<Held, String> {
+        let explain = |e: std::io::Error| bind::explain(listener, configured, &e);
+        if let Some(share) = inherited.take(listener, configured, self.workers).map_err(explain)? {
+            return Ok(Held::inherited(listener, configured, share));
+        }
         let mut sockets: Vec<Vec<Bound>> = (0..self.workers).map(|_| Vec::new()).collect();
         let mut address = configured;
-        let inherited = inherit(listener, configured);
         // What we hold ourselves, maybe for a listener that goes, is no other process.
         let is_ours = self.held.iter().any(|held| held.address.port() == configured.port());
-        if inherited.is_empty() && configured.port() != 0 && !is_ours {
+        if configured.port() != 0 && !is_ours {
             bind::probe(listener, configured)?;
         }
-        for (at, socket) in inherited.into_iter().enumerate() {
-            address = socket.local_addr();
-            if let Some(place) = sockets.get_mut(at % self.workers.max(1)) {
-                place.push(socket);
-            }
-        }
-        for place in sockets.iter_mut().filter(|place| place.is_empty()) {
+        for place in &mut sockets {
             // Port 0 becomes a real port with the first socket; the others share it.
             let socket =
                 Bound::bind(address).map_err(|error| bind::explain(listener, address, &error))?;
             address = socket.local_addr();
             place.push(socket);
         }
-        Ok(Held { listener: listener.into(), configured, address, sockets })
+        Ok(Held { listener: listener.into(), configured, address, sockets, missing: Vec::new() })
     }
 
     /// What each worker is to accept from: duplicates of what `opened` holds.
@@ -141,6 +162,21 @@ impl Sockets {
                 Ok(openings)
             })
             .collect()
+    }
+
+    /// Binds what inherited listeners have too few sockets of; gives each worker what it is to accept
+    /// from besides.
+    pub(crate) fn complete(&mut self, publication: &Publication) -> Vec<Vec<Opening>> {
+        let mut openings: Vec<Vec<Opening>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for held in &mut self.held {
+            let Some(listener) = key_of(publication, &held.listener) else { continue };
+            for (worker, socket) in held.complete() {
+                if let Some(place) = openings.get_mut(worker) {
+                    place.push(Opening { listener, socket });
+                }
+            }
+        }
+        openings
     }
 
     /// Keeps what is opened and closes the duplicates of what is left.

@@ -28,6 +28,7 @@ use crate::log::process::{self, Format};
 use crate::signals::{self, Request};
 use crate::supervisor::{self, Event, Running};
 use crate::terminal;
+use crate::upgrade::Inherited;
 
 const CONFIG: &str = include_str!("demo.yaml");
 /// How long the demo's end waits for requests in progress.
@@ -71,8 +72,9 @@ fn play(arguments: &Arguments, plain: bool) -> Result<(), Failure> {
     let (events, inbox) = supervisor::events();
     let deliver = events.clone();
     signals::listen(move |request| deliver.request(request)).map_err(cannot)?;
-    let running = supervisor::start(&config, events)
+    let running = supervisor::start(&config, events, &mut Inherited::default())
         .map_err(|f| f.with_help("another port: evenkeel demo --listen 127.0.0.1:8081"))?;
+    running.accept(&config)?;
     let address = running.addresses().first().copied().unwrap_or(arguments.listen);
     servers.send_traffic_to(address);
     let seconds = arguments.seconds;
@@ -111,7 +113,8 @@ impl Show<'_> {
         let is_time = self.seconds.is_some_and(|seconds| shown_for.as_secs() >= seconds);
         match self.inbox.recv_timeout(wait) {
             Ok(Event::Request(Request::End)) | Err(RecvTimeoutError::Disconnected) => Ok(true),
-            Ok(Event::Request(_)) | Err(RecvTimeoutError::Timeout) => Ok(is_time),
+            Ok(Event::Request(_) | Event::HandedOver(_) | Event::InCharge)
+            | Err(RecvTimeoutError::Timeout) => Ok(is_time),
             Ok(Event::Ended(index, result)) => {
                 let why = result.err().unwrap_or_else(|| "it ended by itself".into());
                 Err(Failure::new(Exit::Runtime, format!("worker {index} failed: {why}")))

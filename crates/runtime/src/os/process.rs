@@ -1,8 +1,8 @@
-//! Other processes: ending one with all it started. Starting one is the standard library's.
+//! Other processes: whether one has ended, and ending one with all it started. Starting one is the standard library's.
 
 use std::io;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// Kills every process of the group whose leader is `leader` (started with `process_group(0)`).
 /// Whoever started the leader still has to wait for it.
@@ -10,8 +10,21 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// # Errors
 /// When there is no such group any more, or it belongs to somebody else.
 pub fn kill_group(leader: u32) -> io::Result<()> {
-    let leader = i32::try_from(leader).ok().and_then(Pid::from_raw);
-    Ok(kill_process_group(leader.ok_or(io::ErrorKind::InvalidInput)?, Signal::KILL)?)
+    Ok(kill_process_group(pid(leader)?, Signal::KILL)?)
+}
+
+/// Whether this child of ours has ended. It is not collected by this: its id stays its own.
+///
+/// # Errors
+/// When it is no child of ours, or collected already.
+pub fn has_ended(child: u32) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(WaitId::Pid(pid(child)?), options)?.is_some())
+}
+
+fn pid(id: u32) -> io::Result<Pid> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    id.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 #[cfg(test)]
@@ -42,6 +55,20 @@ mod tests {
             assert!(begun.elapsed().as_secs() < 10, "still there");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_seen_before_it_is_collected() {
+        let mut shell = Command::new("sh");
+        let mut child = shell.args(["-c", "read x; exit 3"]).stdin(Stdio::piped()).spawn().unwrap();
+        assert!(!has_ended(child.id()).unwrap());
+        drop(child.stdin.take());
+        while !has_ended(child.id()).unwrap() {
+            std::thread::yield_now();
+        }
+        assert!(has_ended(child.id()).unwrap());
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        assert!(has_ended(child.id()).is_err());
     }
 
     #[test]
