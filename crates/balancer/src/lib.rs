@@ -3,14 +3,35 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithm;
+mod breaker;
+mod eligible;
+mod gate;
+mod gradient;
+pub mod health;
+mod hedge;
+mod lease;
+mod outlier;
 pub mod pool;
+mod retry_budget;
 pub mod rng;
+pub mod rules;
 pub mod server;
+mod slow_start;
+pub mod standing;
+#[cfg(test)]
+mod tests;
+pub mod verdict;
+mod window;
 
 pub use algorithm::Algorithm;
-pub use pool::{Lease, Outcome, Pick, Pool, Unavailable};
+pub use gate::Passage;
+pub use lease::Lease;
+pub use pool::{Pick, Pool, Unavailable};
 pub use rng::Rng;
-pub use server::{Health, Server, ServerId, ServerSpec, Servers, SharedLoad};
+pub use rules::{Adaptive, Breaker, Budget, FailureRate, Limits, Outlier, Rules};
+pub use server::{Server, ServerId, ServerSpec, Servers};
+pub use standing::{Admin, Check, Connection, SharedPool, SharedServer, Standing, Waiting};
+pub use verdict::{FailureKind, Outcome};
 
 /// The hash of a balancing key: the same on every instance and after every restart.
 pub fn hash_key(bytes: &[u8]) -> u64 {

@@ -1,9 +1,13 @@
-//! The servers of one pool, which of them may take requests, and what recent ones taught.
+//! The servers of one pool as one worker sees them, and what recent answers taught. Which of them
+//! may be picked is decided in `eligible.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use crate::gradient::Gradient;
+use crate::window::Window;
+use crate::{Rules, SharedServer, slow_start};
 
 /// A slot and the generation of its tenant, so that a late answer for a server that has been
 /// removed is never credited to the one that took its slot.
@@ -15,40 +19,6 @@ pub struct ServerId {
     pub generation: u32,
 }
 
-/// Requests in flight from all workers, alone on its cache line.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct SharedLoad(AtomicU32);
-
-impl SharedLoad {
-    /// How many now.
-    pub fn in_flight(&self) -> u32 {
-        self.0.load(Relaxed)
-    }
-
-    pub(crate) fn enter(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn leave(&self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// Whether a server may take new requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
-    /// It may.
-    #[default]
-    Healthy,
-    /// Active checks failed.
-    Unhealthy,
-    /// Real traffic failed; out for a while.
-    Ejected,
-    /// Finishes what it has, takes nothing new.
-    Draining,
-}
-
 /// What a pool is told of a server.
 #[derive(Clone, Debug)]
 pub struct ServerSpec {
@@ -56,8 +26,10 @@ pub struct ServerSpec {
     pub key: Box<str>,
     /// Share relative to others; 0 takes nothing.
     pub weight: u32,
-    /// Its load from all workers.
-    pub shared: Arc<SharedLoad>,
+    /// Servers of the lowest number that has enough healthy ones take everything.
+    pub priority: u32,
+    /// What all workers and the control plane share about it.
+    pub shared: Arc<SharedServer>,
 }
 
 /// A member of a pool, as one worker sees it.
@@ -67,20 +39,44 @@ pub struct Server {
     pub key: Box<str>,
     /// See [`ServerSpec::weight`].
     pub weight: u32,
-    /// Whether it may take new requests.
-    pub health: Health,
-    /// Its load from all workers.
-    pub shared: Arc<SharedLoad>,
+    /// See [`ServerSpec::priority`].
+    pub priority: u32,
+    /// What all workers and the control plane share about it.
+    pub shared: Arc<SharedServer>,
+    /// The weight in tenths, less during slow start.
+    pub(crate) effective: u32,
+    /// Most requests in flight: as set, and now.
+    pub(crate) limit_max: u32,
+    pub(crate) limit: u32,
     /// Learned latency in nanoseconds; `None` before the first answer.
     pub(crate) cost: Option<f64>,
     /// When `cost` was true.
     pub(crate) cost_at: Option<Instant>,
+    /// Requests and failures of late, for ejection by rate.
+    pub(crate) outlier: Option<Box<Window>>,
+    /// The same for its breaker.
+    pub(crate) breaker: Option<Box<Window>>,
+    /// The adaptive limit.
+    pub(crate) gradient: Option<Box<Gradient>>,
 }
 
 impl Server {
     fn new(spec: ServerSpec) -> Self {
-        let ServerSpec { key, weight, shared } = spec;
-        Self { key, weight, health: Health::Healthy, shared, cost: None, cost_at: None }
+        let ServerSpec { key, weight, priority, shared } = spec;
+        Self {
+            key,
+            weight,
+            priority,
+            shared,
+            effective: weight.saturating_mul(slow_start::STEPS),
+            limit_max: u32::MAX,
+            limit: u32::MAX,
+            cost: None,
+            cost_at: None,
+            outlier: None,
+            breaker: None,
+            gradient: None,
+        }
     }
 
     /// Latency as learned from recent answers of this worker.
@@ -88,8 +84,38 @@ impl Server {
         self.cost.map(|nanos| Duration::from_nanos(nanos as u64))
     }
 
-    fn is_eligible(&self) -> bool {
-        self.weight > 0 && self.health == Health::Healthy
+    /// The weight now: less than `weight` during slow start.
+    pub fn effective_weight(&self) -> f64 {
+        f64::from(self.effective) / f64::from(slow_start::STEPS)
+    }
+
+    /// Has what these rules need, and nothing else.
+    pub(crate) fn apply(&mut self, rules: &Rules) {
+        let rate = rules.outlier.as_ref().and_then(|outlier| outlier.rate);
+        Window::fit(&mut self.outlier, rate, self.shared.ejection.since());
+        let rate = rules.server_breaker.map(|breaker| breaker.rate);
+        Window::fit(&mut self.breaker, rate, self.shared.breaker.since());
+        match rules.adaptive {
+            Some(adaptive) if self.gradient.as_ref().is_none_or(|own| !own.has(adaptive)) => {
+                self.gradient = Some(Box::new(Gradient::new(adaptive)));
+            }
+            Some(_) => {}
+            None => self.gradient = None,
+        }
+        self.limit_max = rules.limits.server_in_flight.unwrap_or(u32::MAX);
+        let found = self.gradient.as_ref().map_or(u32::MAX, |gradient| gradient.limit());
+        self.limit = self.limit_max.min(found);
+    }
+
+    /// Requests in flight for its weight; what least-loaded choices compare.
+    pub(crate) fn load(&self, more: u32) -> f64 {
+        let in_flight = f64::from(self.shared.in_flight().saturating_add(more));
+        in_flight * f64::from(slow_start::STEPS) / f64::from(self.effective.max(1))
+    }
+
+    /// Whether one more request is within its limit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.limit == u32::MAX || self.shared.in_flight() < self.limit
     }
 }
 
@@ -97,24 +123,23 @@ impl Server {
 /// the others.
 #[derive(Clone, Debug, Default)]
 pub struct Servers {
-    slots: Vec<Slot>,
-    eligible: Vec<ServerId>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) eligible: Vec<ServerId>,
+    /// On probation, or with a breaker half-open: a few requests at a time.
+    pub(crate) trials: Vec<ServerId>,
+    /// Whether health is ignored in the tier that is used.
+    pub(crate) panics: bool,
+    /// Servers that may be ejected or on probation at a time.
+    pub(crate) ejected_most: u32,
 }
 
 #[derive(Clone, Debug)]
-struct Slot {
-    generation: u32,
-    server: Option<Server>,
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) server: Option<Server>,
 }
 
 impl Servers {
-    /// Servers in the order given.
-    pub fn new(specs: impl IntoIterator<Item = ServerSpec>) -> Self {
-        let mut servers = Self::default();
-        servers.replace(specs);
-        servers
-    }
-
     /// Makes these the servers: those whose key stays keep their slot and what was learned; the
     /// slots of the others are free for new tenants.
     pub(crate) fn replace(&mut self, specs: impl IntoIterator<Item = ServerSpec>) {
@@ -130,6 +155,7 @@ impl Servers {
             match spec {
                 Some(spec) => {
                     server.weight = spec.weight;
+                    server.priority = spec.priority;
                     server.shared = spec.shared;
                 }
                 None => slot.server = None,
@@ -148,12 +174,16 @@ impl Servers {
                 None => self.slots.push(Slot { generation: 0, server }),
             }
         }
-        self.refresh();
     }
 
     /// Those that may be picked.
     pub fn eligible(&self) -> &[ServerId] {
         &self.eligible
+    }
+
+    /// Whether so few are healthy that health is ignored.
+    pub fn is_panicking(&self) -> bool {
+        self.panics
     }
 
     /// All, eligible or not, in slot order.
@@ -171,6 +201,11 @@ impl Servers {
         slot.server.as_ref().filter(|_| slot.generation == id.generation)
     }
 
+    /// The server with this key.
+    pub(crate) fn find(&self, key: &str) -> Option<ServerId> {
+        self.ids().find(|id| self.server(*id).is_some_and(|server| *server.key == *key))
+    }
+
     pub(crate) fn server_mut(&mut self, id: ServerId) -> Option<&mut Server> {
         let slot = self.slots.get_mut(id.slot as usize)?;
         slot.server.as_mut().filter(|_| slot.generation == id.generation)
@@ -181,19 +216,17 @@ impl Servers {
         self.slots.iter().all(|slot| slot.server.is_none())
     }
 
-    pub(crate) fn refresh(&mut self) {
-        self.eligible.clear();
-        for (at, slot) in self.slots.iter().enumerate() {
-            if slot.server.as_ref().is_some_and(Server::is_eligible) {
-                self.eligible.push(ServerId { slot: at as u32, generation: slot.generation });
-            }
-        }
+    /// Requests in flight at a server, and one, for its weight.
+    pub(crate) fn load(&self, id: ServerId) -> f64 {
+        self.server(id).map_or(f64::INFINITY, |server| server.load(1))
     }
 
-    /// Requests in flight at a server for its weight; what least-loaded choices compare.
-    pub(crate) fn load(&self, id: ServerId) -> f64 {
-        self.server(id).map_or(f64::INFINITY, |server| {
-            f64::from(server.shared.in_flight().saturating_add(1)) / f64::from(server.weight.max(1))
-        })
+    pub(crate) fn has_room(&self, id: ServerId) -> bool {
+        self.server(id).is_some_and(Server::has_room)
+    }
+
+    /// The effective weight in tenths.
+    pub(crate) fn tenths(&self, id: ServerId) -> u32 {
+        self.server(id).map_or(0, |server| server.effective)
     }
 }

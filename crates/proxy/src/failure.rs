@@ -1,7 +1,7 @@
 //! Why an exchange failed: whose fault it is, the status and the reason a client sees, and whether
 //! another server may try. The one place where a failure becomes a status.
 
-use evenkeel_balancer::Unavailable;
+use evenkeel_balancer::{FailureKind, Unavailable};
 use evenkeel_codec::{ChunkError, RequestError, ResponseError};
 
 /// An exchange that cannot be answered by a server.
@@ -134,6 +134,17 @@ impl Reason {
         }
     }
 
+    /// What it says about the server, if it is a server's fault.
+    pub fn kind(self) -> FailureKind {
+        match self {
+            Self::ConnectRefused | Self::ConnectFailed => FailureKind::Refused,
+            Self::ConnectTimeout => FailureKind::ConnectTimeout,
+            Self::ResponseTimeout | Self::UpstreamIdle => FailureKind::Timeout,
+            Self::BadResponse(_) => FailureKind::Malformed,
+            _ => FailureKind::Reset,
+        }
+    }
+
     /// A stable word for scripts.
     pub fn word(self) -> &'static str {
         match self {
@@ -193,7 +204,9 @@ impl From<Unavailable> for Failure {
     fn from(why: Unavailable) -> Self {
         Self::new(match why {
             Unavailable::NoServers => Reason::NoServers,
-            Unavailable::NoneHealthy => Reason::NoHealthyServer,
+            Unavailable::NoneHealthy | Unavailable::Saturated | Unavailable::BreakerOpen => {
+                Reason::NoHealthyServer
+            }
             Unavailable::AllTried => Reason::AllServersTried,
         })
     }

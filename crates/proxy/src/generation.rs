@@ -7,7 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use evenkeel_balancer::{Lease, Outcome, Pick, Pool, ServerId, ServerSpec, Servers, Unavailable};
+use evenkeel_balancer::{
+    Lease, Outcome, Pick, Pool, ServerId, ServerSpec, SharedPool, Unavailable,
+};
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::{ListenerId, PoolId};
 
@@ -75,6 +77,8 @@ impl Generation {
         let snapshot = publication.snapshot.clone();
         let mut pools = Vec::with_capacity(snapshot.pools.len());
         for (at, settings) in snapshot.pools.iter().enumerate() {
+            let fresh = || SharedPool::new(evenkeel_runtime::now());
+            let shared_pool = publication.pools.get(at).cloned().unwrap_or_else(fresh);
             let shared = publication.servers.get(at).map(Vec::as_slice).unwrap_or_default();
             let kept = old.and_then(|old| {
                 old.pools.iter().find(|pool| *pool.name == *settings.config.name).cloned()
@@ -82,7 +86,7 @@ impl Generation {
             let pool = kept.unwrap_or_else(|| {
                 // One seed for each worker and pool, or all workers would choose alike.
                 let seed = seed ^ evenkeel_balancer::hash_key(settings.config.name.as_bytes());
-                Rc::new(PoolState::new(settings, seed))
+                Rc::new(PoolState::new(settings, &shared_pool, seed))
             });
             if old.is_none() || !plant::is(Bug::ChangeIsForgotten) {
                 pool.set_servers(settings, shared, worker);
@@ -113,12 +117,12 @@ impl Generation {
 }
 
 impl PoolState {
-    fn new(settings: &PoolSettings, seed: u64) -> Self {
+    fn new(settings: &PoolSettings, shared: &Arc<SharedPool>, seed: u64) -> Self {
         let algorithm = crate::balance::algorithm(&settings.config.balance);
         let keep = &settings.config.keep_alive;
         Self {
             name: settings.config.name.as_str().into(),
-            balancer: RefCell::new(Pool::new(Servers::default(), algorithm, seed)),
+            balancer: RefCell::new(Pool::new(shared.clone(), algorithm, seed)),
             idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
             known: RefCell::new(Vec::new()),
         }
@@ -134,10 +138,13 @@ impl PoolState {
         let specs = settings.targets.iter().zip(shared).map(|(target, shared)| ServerSpec {
             key: target.key.clone(),
             weight: target.weight,
-            shared: shared.load.clone(),
+            priority: target.priority,
+            shared: shared.standing.clone(),
         });
         let mut balancer = self.balancer.borrow_mut();
-        balancer.set_servers(specs);
+        let now = evenkeel_runtime::now();
+        balancer.set_rules(crate::rules::rules(&settings.config), now);
+        balancer.set_servers(specs, now);
         let mut known = self.known.borrow_mut();
         known.clear();
         for id in balancer.servers().ids() {

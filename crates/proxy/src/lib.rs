@@ -24,6 +24,7 @@ mod http;
 pub mod listener;
 pub mod policy;
 pub mod route;
+mod rules;
 pub mod shared;
 pub mod snapshot;
 pub mod worker;

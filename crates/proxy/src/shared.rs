@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use evenkeel_balancer::SharedLoad;
+use evenkeel_balancer::{SharedPool, SharedServer};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::counters::ServerCounters;
@@ -132,8 +132,8 @@ impl ClientTally {
 /// What workers share about one server.
 #[derive(Clone)]
 pub struct ServerShared {
-    /// Requests in flight from all workers.
-    pub load: Arc<SharedLoad>,
+    /// Its load and standing.
+    pub standing: Arc<SharedServer>,
     /// Indexed by worker: each writes its own.
     pub counters: Arc<[Arc<ServerCounters>]>,
 }
@@ -151,7 +151,7 @@ pub struct ListenerShared {
     pub connections: Arc<Gauge>,
 }
 
-/// A snapshot, and the shared numbers of its listeners and servers (by pool, then by server).
+/// A snapshot, and what is shared about its listeners, pools and servers (by pool, then by server).
 #[derive(Clone)]
 pub struct Publication {
     /// Counts up with each publication of a [`Ledger`], from 1.
@@ -162,6 +162,8 @@ pub struct Publication {
     pub servers: Arc<[Vec<ServerShared>]>,
     /// In the order of [`Snapshot::listeners`].
     pub listeners: Arc<[ListenerShared]>,
+    /// In the order of [`Snapshot::pools`].
+    pub pools: Arc<[Arc<SharedPool>]>,
 }
 
 /// Keeps shared numbers from one publication to the next: a server's as long as pool and address
@@ -171,6 +173,7 @@ pub struct Ledger {
     published: u64,
     listener_keys: u32,
     listeners: HashMap<String, ListenerShared>,
+    pools: HashMap<String, Arc<SharedPool>>,
     servers: HashMap<(String, Box<str>), ServerShared>,
 }
 
@@ -182,21 +185,34 @@ impl Ledger {
             published: 0,
             listener_keys: 0,
             listeners: HashMap::new(),
+            pools: HashMap::new(),
             servers: HashMap::new(),
         }
     }
 
     /// Joins a snapshot with what is known of its parts; forgets those that are gone.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Publication {
+        let now = evenkeel_runtime::now();
         let mut kept = HashMap::new();
+        let mut kept_pools = HashMap::new();
         let mut all = Vec::with_capacity(snapshot.pools.len());
+        let mut pools = Vec::with_capacity(snapshot.pools.len());
         for pool in &snapshot.pools {
+            let name = &pool.config.name;
+            let known_pool = self.pools.get(name).cloned();
+            let is_new = known_pool.is_none();
+            let shared = known_pool.unwrap_or_else(|| SharedPool::new(now));
+            kept_pools.insert(name.clone(), shared.clone());
+            pools.push(shared.clone());
             let mut servers = Vec::with_capacity(pool.targets.len());
             for target in &pool.targets {
-                let key = (pool.config.name.clone(), target.key.clone());
+                let key = (name.clone(), target.key.clone());
                 let known = self.servers.get(&key).or_else(|| kept.get(&key)).cloned();
                 let server = known.unwrap_or_else(|| ServerShared {
-                    load: Arc::default(),
+                    standing: match is_new {
+                        true => SharedServer::new(&shared),
+                        false => SharedServer::joining(&shared, now),
+                    },
                     counters: (0..self.workers).map(|_| Arc::default()).collect(),
                 });
                 kept.insert(key, server.clone());
@@ -204,10 +220,21 @@ impl Ledger {
             }
             all.push(servers);
         }
-        self.servers = kept;
+        for (key, gone) in std::mem::replace(&mut self.servers, kept) {
+            if !self.servers.contains_key(&key) {
+                gone.standing.clear(now);
+            }
+        }
+        self.pools = kept_pools;
         let listeners = self.listeners_of(&snapshot);
         self.published += 1;
-        Publication { number: self.published, snapshot, servers: all.into(), listeners }
+        Publication {
+            number: self.published,
+            snapshot,
+            servers: all.into(),
+            listeners,
+            pools: pools.into(),
+        }
     }
 
     fn listeners_of(&mut self, snapshot: &Snapshot) -> Arc<[ListenerShared]> {

@@ -89,6 +89,8 @@ pub struct Target {
     pub key: Box<str>,
     /// Relative share.
     pub weight: u32,
+    /// See [`evenkeel_config::model::Server::priority`].
+    pub priority: u32,
     /// Where to connect, best first; a name that could not be resolved has none.
     pub addresses: Arc<[SocketAddr]>,
 }
@@ -159,6 +161,7 @@ fn targets(pool: &Pool, resolved: &Resolved) -> Vec<Target> {
     let target = |server: &evenkeel_config::model::Server| Target {
         key: server.address.to_string().into(),
         weight: server.weight,
+        priority: server.priority,
         addresses: resolved.addresses(&server.address).into(),
     };
     pool.servers.iter().map(target).collect()

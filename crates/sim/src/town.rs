@@ -56,7 +56,7 @@ impl Watch {
         let open: u32 = proxy.shared.workers.iter().map(|gauge| gauge.value()).sum();
         let published = proxy.published.borrow();
         for server in published.iter().rev().take(1).flat_map(|p| p.servers.iter().flatten()) {
-            let load = server.load.in_flight();
+            let load = server.standing.in_flight();
             if load > open {
                 return Err(format!("a server has {} requests of {open} clients", load as i32));
             }
@@ -225,9 +225,11 @@ fn settle(proxy: &Proxy, oracle: &Oracle) {
         oracle.object(format!("{} connections are left in a count", gauge as i32));
     }
     for server in proxy.published.borrow().iter().flat_map(|p| p.servers.iter().flatten()) {
-        if server.load.in_flight() != 0 {
-            oracle
-                .object(format!("{} requests are left in a load", server.load.in_flight() as i32));
+        if server.standing.in_flight() != 0 {
+            oracle.object(format!(
+                "{} requests are left in a load",
+                server.standing.in_flight() as i32
+            ));
         }
     }
     let sum = |of: fn(&WorkerCounters) -> u64| proxy.counters.iter().map(|c| of(c)).sum::<u64>();

@@ -19,21 +19,21 @@ impl Bound {
         let (mut load, mut weight) = (0.0, 0.0);
         for server in servers.eligible().iter().filter_map(|id| servers.server(*id)) {
             load += f64::from(server.shared.in_flight());
-            weight += f64::from(server.weight);
+            weight += server.effective_weight();
         }
-        Some(Self { per_weight: factor * (load + 1.0) / weight.max(1.0) })
+        Some(Self { per_weight: factor * (load + 1.0) / weight.max(0.1) })
     }
 
     fn allows(&self, servers: &Servers, id: ServerId) -> bool {
         servers.server(id).is_some_and(|server| {
-            let capacity = (self.per_weight * f64::from(server.weight)).ceil();
+            let capacity = (self.per_weight * server.effective_weight()).ceil();
             f64::from(server.shared.in_flight().saturating_add(1)) <= capacity
         })
     }
 }
 
-/// The first of `candidates` that was not tried and is within the bound; if none is, the first
-/// that was not tried.
+/// The first of `candidates` that was not tried, is not saturated and is within the bound; if none
+/// is, the first that is only beyond the bound.
 pub(super) fn choose(
     servers: &Servers,
     pick: &Pick<'_>,
@@ -43,6 +43,9 @@ pub(super) fn choose(
     let mut fallback = None;
     for id in candidates {
         if pick.tried.contains(&id) {
+            continue;
+        }
+        if !servers.has_room(id) {
             continue;
         }
         if bound.is_none_or(|bound| bound.allows(servers, id)) {

@@ -23,7 +23,8 @@ impl Algorithm for LeastConnections {
             let at = if count <= SCAN_MAX { (begin + step) % count } else { rng.below(count) };
             let Some(id) = eligible.get(at as usize).copied() else { continue };
             let load = servers.load(id);
-            if best.is_none_or(|(least, _)| load < least) && !pick.tried.contains(&id) {
+            let better = best.is_none_or(|(least, _)| load < least);
+            if better && !pick.tried.contains(&id) && servers.has_room(id) {
                 best = Some((load, id));
             }
         }

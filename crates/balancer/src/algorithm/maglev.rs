@@ -65,7 +65,7 @@ impl Filler {
         let server = servers.server(id)?;
         let hash = hash_key(server.key.as_bytes());
         let skip = mix(hash) % (SLOTS - 1) + 1;
-        Some(Self { weight: u64::from(server.weight), credit: 0, at: hash % SLOTS, skip })
+        Some(Self { weight: u64::from(server.effective), credit: 0, at: hash % SLOTS, skip })
     }
 }
 

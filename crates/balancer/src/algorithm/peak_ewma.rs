@@ -86,12 +86,12 @@ impl Algorithm for PeakEwma {
     fn observe(&mut self, server: &mut Server, outcome: Outcome, now: Instant) {
         let sample = match outcome {
             Outcome::Success { latency } => latency,
-            Outcome::Failure { latency } => latency.max(self.failure_penalty),
+            Outcome::Failure { latency, .. } => latency.max(self.failure_penalty),
             Outcome::Abandoned => return,
         };
         let sample = sample.as_nanos() as f64;
         self.typical += (sample - self.typical) * TYPICAL_STEP;
-        let load = f64::from(server.shared.in_flight()) / f64::from(server.weight.max(1));
+        let load = server.load(0);
         self.usual_load += (load - self.usual_load) * TYPICAL_STEP;
         let cost = match (server.cost, server.cost_at) {
             (Some(cost), Some(at)) if sample < cost => {

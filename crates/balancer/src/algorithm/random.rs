@@ -21,7 +21,7 @@ impl Algorithm for Random {
         self.sums.clear();
         let mut sum = 0_u32;
         for id in servers.eligible() {
-            sum = sum.saturating_add(servers.server(*id).map_or(0, |server| server.weight));
+            sum = sum.saturating_add(servers.tenths(*id));
             self.sums.push(sum);
         }
     }

@@ -4,6 +4,7 @@
 
 use super::hash::{Bound, WALK_MAX, choose};
 use super::{Algorithm, PowerOfTwo};
+use crate::slow_start::STEPS;
 use crate::{Pick, Rng, ServerId, Servers, hash_key};
 
 /// Points for each unit of weight: the share of a server then varies by about 8 %.
@@ -37,15 +38,14 @@ impl Algorithm for RingHash {
     }
 
     fn rebuild(&mut self, servers: &Servers) {
-        let weight_of = |id: &ServerId| servers.server(*id).map_or(0, |server| server.weight);
-        let total: u64 = servers.eligible().iter().map(|id| u64::from(weight_of(id))).sum();
-        let fits = u64::from(POINTS_MAX) / total.max(1);
+        let total: u64 = servers.eligible().iter().map(|id| u64::from(servers.tenths(*id))).sum();
+        let fits = u64::from(POINTS_MAX) * u64::from(STEPS) / total.max(1);
         let per_weight = u64::from(POINTS).min(fits.max(1));
         self.points.clear();
         for id in servers.eligible() {
             let Some(server) = servers.server(*id) else { continue };
             let own = hash_key(server.key.as_bytes());
-            for point in 0..per_weight * u64::from(server.weight) {
+            for point in 0..points(per_weight, server.effective) {
                 let mut place = [0; 16];
                 let (first, second) = place.split_at_mut(8);
                 first.copy_from_slice(&own.to_le_bytes());
@@ -55,4 +55,8 @@ impl Algorithm for RingHash {
         }
         self.points.sort_unstable_by_key(|(point, id)| (*point, id.slot));
     }
+}
+
+fn points(per_weight: u64, tenths: u32) -> u64 {
+    (per_weight * u64::from(tenths) / u64::from(STEPS)).max(1)
 }

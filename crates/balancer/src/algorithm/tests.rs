@@ -1,35 +1,39 @@
 //! What each algorithm promises, as properties on virtual time and seeded chance.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Health, Lease, Pool, ServerSpec, SharedLoad, Unavailable, hash_key};
-
-/// Some moment; only differences matter.
-#[allow(clippy::disallowed_methods)] // the one epoch of a simulation
-fn epoch() -> Instant {
-    Instant::now()
-}
+use crate::tests::epoch;
+use crate::{
+    Admin, Check, FailureKind, Lease, Pool, ServerSpec, SharedPool, SharedServer, Unavailable,
+    hash_key,
+};
 
 fn specs(weights: &[u32]) -> Vec<ServerSpec> {
-    let spec = |(n, weight): (usize, &u32)| ServerSpec {
-        key: format!("10.0.0.{n}:80").into(),
-        weight: *weight,
-        shared: Arc::default(),
-    };
-    weights.iter().enumerate().map(spec).collect()
+    crate::tests::specs(&SharedPool::new(epoch()), weights)
 }
 
 fn pool(weights: &[u32], algorithm: impl Algorithm + 'static, seed: u64) -> Pool {
-    Pool::new(Servers::new(specs(weights)), Box::new(algorithm), seed)
+    of(specs(weights), Box::new(algorithm), seed)
+}
+
+fn of(specs: Vec<ServerSpec>, algorithm: Box<dyn Algorithm>, seed: u64) -> Pool {
+    let shared = specs.first().map(|spec| spec.shared.pool().clone());
+    let mut pool = Pool::new(shared.unwrap_or_else(|| SharedPool::new(epoch())), algorithm, seed);
+    pool.set_servers(specs, epoch());
+    pool
+}
+
+/// Active checks say that a server is down, or up.
+fn check(pool: &Pool, id: ServerId, check: Check) {
+    pool.server(id).expect("known").shared.set_check(check, epoch());
 }
 
 fn pick(pool: &mut Pool, key: Option<u64>, now: Instant) -> Lease {
-    pool.pick(Pick { key, tried: &[], now }).expect("a server")
+    pool.pick(Pick { key, ..Pick::new(now) }).expect("a server")
 }
 
 /// How often each slot is picked when every request ends at once.
@@ -85,7 +89,7 @@ proptest! {
                 Box::new(PeakEwma::default()), Box::new(RoundRobin::default()),
             ];
             for algorithm in algorithms {
-                let mut pool = Pool::new(Servers::new(specs(&weights)), algorithm, seed);
+                let mut pool = of(specs(&weights), algorithm, seed);
                 all.push(shares(&mut pool, 200));
             }
             all
@@ -101,13 +105,13 @@ proptest! {
             Box::new(RingHash::default()), Box::new(Maglev::default()),
         ];
         for algorithm in algorithms {
-            let mut pool = Pool::new(Servers::new(specs(&[3, 0, 1, 5, 2])), algorithm, seed);
+            let mut pool = of(specs(&[3, 0, 1, 5, 2]), algorithm, seed);
             let sick = pool.servers().ids().nth(down).expect("an id");
-            pool.set_health(sick, Health::Unhealthy);
+            check(&pool, sick, Check::Down);
             let tried = [ServerId { slot: tried, generation: 0 }];
             for key in 0..40 {
                 let key = Some(hash_key(&u64::to_le_bytes(key)));
-                let lease = pool.pick(Pick { key, tried: &tried, now: epoch() }).expect("three are left");
+                let lease = pool.pick(Pick { key, ..Pick::new(epoch()).tried(&tried) }).expect("three are left");
                 prop_assert_ne!(lease.server, tried[0]);
                 prop_assert_ne!(lease.server, sick);
                 prop_assert_ne!(lease.server.slot, 1);
@@ -121,7 +125,7 @@ proptest! {
             let build = |specs: Vec<ServerSpec>, seed| {
                 let algorithm: Box<dyn Algorithm> =
                     if ring { Box::new(RingHash::default()) } else { Box::new(Maglev::default()) };
-                Pool::new(Servers::new(specs), algorithm, seed)
+                of(specs, algorithm, seed)
             };
             let (mut one, mut other) = (specs(&[1, 2, 1, 3]), specs(&[1, 2, 1, 3]));
             other.reverse();
@@ -178,7 +182,7 @@ fn load_aware_choices_keep_the_fullest_server_near_the_mean() {
 #[test]
 fn weights_count_for_load() {
     for algorithm in [Box::new(PowerOfTwo) as Box<dyn Algorithm>, Box::new(LeastConnections)] {
-        let mut pool = Pool::new(Servers::new(specs(&[1, 3])), algorithm, 1);
+        let mut pool = of(specs(&[1, 3]), algorithm, 1);
         let leases: Vec<Lease> = (0..80).map(|_| pick(&mut pool, None, epoch())).collect();
         let heavy = leases.iter().filter(|lease| lease.server.slot == 1).count();
         assert!((55..=65).contains(&heavy), "{heavy} of 80");
@@ -188,9 +192,8 @@ fn weights_count_for_load() {
 #[test]
 fn load_is_true_across_workers() {
     let shared: Vec<ServerSpec> = specs(&[1, 1]);
-    let mut workers: Vec<Pool> = (0..4)
-        .map(|seed| Pool::new(Servers::new(shared.clone()), Box::new(LeastConnections), seed))
-        .collect();
+    let mut workers: Vec<Pool> =
+        (0..4).map(|seed| of(shared.clone(), Box::new(LeastConnections), seed)).collect();
     let mut leases = Vec::new();
     for n in 0..100 {
         leases.push(pick(&mut workers[n % 4], None, epoch()));
@@ -223,13 +226,13 @@ fn a_ring_moves_only_the_keys_of_the_server_that_went() {
         let before = mapping(&mut pool);
         let gone = pool.servers().ids().nth(2).expect("an id");
         let name = pool.server(gone).expect("known").key.clone();
-        pool.set_health(gone, Health::Unhealthy);
+        check(&pool, gone, Check::Down);
         let after = mapping(&mut pool);
         for (before, after) in before.iter().zip(&after) {
             assert!(*before == name || before == after, "a key of another server moved");
         }
         assert!(moved(&before, &after) < 1.5 / n as f64);
-        pool.set_health(gone, Health::Healthy);
+        check(&pool, gone, Check::Up);
         assert_eq!(mapping(&mut pool), before, "back as before");
     }
 }
@@ -247,7 +250,7 @@ fn maglev_moves_little_more_than_it_must_and_is_even() {
             "{shares:?}"
         );
         let gone = pool.servers().ids().nth(2).expect("an id");
-        pool.set_health(gone, Health::Unhealthy);
+        check(&pool, gone, Check::Down);
         assert!(moved(&before, &mapping(&mut pool)) < 2.0 / n as f64);
     }
 }
@@ -257,7 +260,7 @@ fn hashes_follow_the_weights() {
     for ring in [true, false] {
         let algorithm: Box<dyn Algorithm> =
             if ring { Box::new(RingHash::default()) } else { Box::new(Maglev::default()) };
-        let mut pool = Pool::new(Servers::new(specs(&[1, 3, 6])), algorithm, 1);
+        let mut pool = of(specs(&[1, 3, 6]), algorithm, 1);
         let mapping = mapping(&mut pool);
         for (n, weight) in [1.0, 3.0, 6.0].iter().enumerate() {
             let count = mapping.iter().filter(|name| ***name == *format!("10.0.0.{n}:80")).count();
@@ -285,7 +288,7 @@ fn a_bounded_hash_never_exceeds_its_bound() {
         } else {
             Box::new(Maglev::new(Some(1.25)))
         };
-        let mut pool = Pool::new(Servers::new(specs(&[1; 10])), algorithm, 1);
+        let mut pool = of(specs(&[1; 10]), algorithm, 1);
         let mut leases = Vec::new();
         for n in 1..=500 {
             // Everybody asks for the same key.
@@ -402,7 +405,7 @@ fn failing_fast_does_not_look_fast() {
         now += Duration::from_millis(10);
         let lease = pick(&mut pool, None, now);
         let outcome = match lease.server.slot {
-            0 => Outcome::Failure { latency: Duration::from_micros(50) },
+            0 => Outcome::Failure { latency: Duration::from_micros(50), kind: FailureKind::Error },
             _ => Outcome::Success { latency: Duration::from_millis(20) },
         };
         failures += usize::from(lease.server.slot == 0);
@@ -424,7 +427,7 @@ fn a_server_without_history_neither_floods_nor_starves() {
     for (spec, old) in five.iter_mut().zip(pool.servers().ids().filter_map(|id| pool.server(id))) {
         spec.shared = old.shared.clone();
     }
-    pool.set_servers(five);
+    pool.set_servers(five, now);
     let leases: Vec<Lease> = (0..50).map(|_| pick(&mut pool, None, now)).collect();
     let newcomer = leases.iter().filter(|lease| lease.server.slot == 4).count();
     assert!((1..=15).contains(&newcomer), "{newcomer} of 50");
@@ -435,11 +438,8 @@ fn a_late_answer_of_a_removed_server_credits_nobody() {
     let mut pool = pool(&[1], PeakEwma::default(), 1);
     let now = epoch();
     let late = pick(&mut pool, None, now);
-    pool.set_servers([ServerSpec {
-        key: "new:80".into(),
-        weight: 1,
-        shared: Arc::new(SharedLoad::default()),
-    }]);
+    let shared = SharedServer::new(pool.shared());
+    pool.set_servers([ServerSpec { key: "new:80".into(), weight: 1, priority: 0, shared }], now);
     pool.finish(late, Outcome::Success { latency: Duration::from_secs(9) }, now);
     let id = pool.servers().ids().next().expect("one");
     assert_eq!((id.slot, id.generation), (0, 1), "the slot was given to another tenant");
@@ -456,7 +456,7 @@ fn servers_that_stay_keep_what_was_learned() {
     }
     let mut specs = specs(&[1, 1, 1]);
     specs.remove(0);
-    pool.set_servers(specs);
+    pool.set_servers(specs, now);
     let known: Vec<Option<Duration>> =
         pool.servers().ids().filter_map(|id| pool.server(id)).map(crate::Server::latency).collect();
     assert_eq!(known.iter().flatten().count(), 1);
@@ -466,11 +466,11 @@ fn servers_that_stay_keep_what_was_learned() {
 fn why_there_is_no_server() {
     let now = epoch();
     let ask =
-        |pool: &mut Pool, tried: &[ServerId]| pool.pick(Pick { key: None, tried, now }).map(|_| ());
+        |pool: &mut Pool, tried: &[ServerId]| pool.pick(Pick::new(now).tried(tried)).map(|_| ());
     assert_eq!(ask(&mut pool(&[], PowerOfTwo, 1), &[]), Err(Unavailable::NoServers));
     let mut one = pool(&[1], PowerOfTwo, 1);
     let id = one.servers().ids().next().expect("one");
     assert_eq!(ask(&mut one, &[id]), Err(Unavailable::AllTried));
-    one.set_health(id, Health::Draining);
+    one.server(id).expect("known").shared.set_admin(Admin::Draining, now);
     assert_eq!(ask(&mut one, &[]), Err(Unavailable::NoneHealthy));
 }

@@ -52,7 +52,7 @@ impl Algorithm for WeightedRoundRobin {
 
     fn rebuild(&mut self, servers: &Servers) {
         let turn = |id: &ServerId| {
-            let weight = servers.server(*id)?.weight;
+            let weight = servers.server(*id)?.effective;
             Some(Reverse(Turn { halves: 1, weight, slot: id.slot, generation: id.generation }))
         };
         self.turns = servers.eligible().iter().filter_map(turn).collect();

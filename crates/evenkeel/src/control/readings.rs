@@ -33,7 +33,7 @@ pub(crate) fn servers(publication: &Publication) -> Vec<ServerReading> {
 
 fn read(server: &ServerShared) -> ServerReading {
     let mut reading =
-        ServerReading { in_flight: server.load.in_flight(), ..ServerReading::default() };
+        ServerReading { in_flight: server.standing.in_flight(), ..ServerReading::default() };
     for counters in server.counters.iter() {
         reading.requests += counters.requests.value();
         counters.latency.merge_into(&mut reading.latency);

@@ -312,7 +312,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
     let mut tried = Tried::default();
     let mut failed = None;
     loop {
-        let lease = pool.lease(Pick { key, tried: tried.servers(), now: exchange.started });
+        let lease = pool.lease(Pick { key, ..Pick::new(exchange.started).tried(tried.servers()) });
         let lease = match (lease, failed) {
             (Ok(lease), _) => lease,
             // Nobody else is left. One that broke off may do better on another connection; one that
@@ -320,7 +320,7 @@ async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failur
             (
                 Err(_),
                 Some(Failure { reason: Reason::UpstreamClosed | Reason::UpstreamReset, .. }),
-            ) => pool.lease(Pick { key, tried: &[], now: exchange.started })?,
+            ) => pool.lease(Pick { key, ..Pick::new(exchange.started) })?,
             // What the last server did says more than that there is no other.
             (Err(_), Some(failure)) => {
                 settle(exchange, &mut pump);
@@ -371,11 +371,7 @@ async fn pass_on(
     let known = lease.known();
     count_status(&known.counters.statuses, status);
     known.counters.latency.record(latency);
-    // A server that fails fast must not look fast: RFC 9110 §15.6, and 429 (RFC 6585 §4).
-    let outcome = match status {
-        429 | 500.. => Outcome::Failure { latency },
-        _ => Outcome::Success { latency },
-    };
+    let outcome = Outcome::of_status(status, latency);
     let end = relay::relay(exchange, &lease, answer, pump).await;
     let now = runtime::now();
     if let relay::End::ServerFailed(reason, _) | relay::End::Unsent(reason) = &end {
@@ -385,9 +381,11 @@ async fn pass_on(
         relay::End::Complete(next) => (Ok(next), outcome),
         relay::End::ServerFailed(reason, next) => {
             exchange.failure = Some(reason);
-            (Ok(next), Outcome::Failure { latency })
+            (Ok(next), Outcome::Failure { latency, kind: reason.kind() })
         }
-        relay::End::Unsent(reason) => (Err(Failure::new(reason)), Outcome::Failure { latency }),
+        relay::End::Unsent(reason) => {
+            (Err(Failure::new(reason)), Outcome::Failure { latency, kind: reason.kind() })
+        }
         relay::End::ClientFailed(reason) => {
             exchange.failure = Some(reason);
             (Ok(Next::Abort), outcome)
@@ -409,7 +407,8 @@ fn settle(exchange: &mut Exchange<'_>, pump: &mut Pump) {
 fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, begun: Instant) {
     let now = runtime::now();
     tell(exchange, lease.known(), failure.reason, now);
-    lease.finish(Outcome::Failure { latency: now.saturating_duration_since(begun) }, now);
+    let latency = now.saturating_duration_since(begun);
+    lease.finish(Outcome::Failure { latency, kind: failure.reason.kind() }, now);
 }
 
 /// Servers that an exchange was sent to. More tries than it holds are made like the last one.
