@@ -184,13 +184,14 @@ fn an_idempotent_request_is_tried_again_elsewhere_and_a_post_is_not() {
     let good = Backend::named("good");
     let servers = format!("{}, {}", bad.address, good.address);
     let proxy = Proxy::start(&config(&servers, "    balance: round_robin\n"));
-    for _ in 0..6 {
+    // Fewer failures than eject it.
+    for _ in 0..2 {
         assert_eq!(proxy.get("/").text(), "good");
     }
-    let statuses: Vec<u16> = (0..6)
+    let statuses: Vec<u16> = (0..4)
         .map(|_| proxy.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").status)
         .collect();
-    assert_eq!(statuses.iter().filter(|s| **s == 502).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|s| **s == 502).count(), 2, "{statuses:?}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Scenarios and properties on virtual time, one file for each rule; here is what they share.
 
+mod breaker;
+mod outlier;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
