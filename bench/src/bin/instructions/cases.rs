@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::algorithm as make;
-use evenkeel_balancer::{Algorithm, Outcome, Pick, Pool, Rng, ServerSpec, Servers};
+use evenkeel_balancer::{
+    Algorithm, Outcome, Pick, Pool, Rng, ServerSpec, SharedPool, SharedServer,
+};
 use evenkeel_codec::path::{EncodedSlash, Rules, normalise};
 use evenkeel_codec::{
     ChunkedDecoder, HeadLimits, RequestContext, RequestHead, ResponseHead, TrailerLimits,
@@ -194,20 +196,22 @@ const ALGORITHMS: [(&str, Make); 8] = [
 /// requests are in flight, a server's answer takes as long as its place in the list says.
 fn pick(algorithm: Make, servers: usize) -> Work {
     let warm = 8 * servers;
+    let mut now = Instant::now();
+    let shared = SharedPool::new(now);
     let spec = |n: usize| ServerSpec {
         key: format!("10.0.{}.{}:8080", n / 250, n % 250).into(),
         weight: 1,
-        shared: Default::default(),
+        priority: 0,
+        shared: SharedServer::new(&shared),
     };
-    let servers = Servers::new((0..servers).map(spec));
-    let mut pool = Pool::new(servers, algorithm(), SEED);
+    let mut pool = Pool::new(shared.clone(), algorithm(), SEED);
+    pool.set_servers((0..servers).map(spec), now);
     let mut keys = Rng::from_seed(SEED);
-    let mut now = Instant::now();
     let mut in_flight = [const { None }; 16];
     let mut oldest = 0;
     let mut work = move || {
         now += Duration::from_micros(100);
-        let pick = Pick { key: Some(keys.next_u64()), tried: &[], now };
+        let pick = Pick { key: Some(keys.next_u64()), ..Pick::new(now) };
         let Ok(lease) = pool.pick(black_box(pick)) else { unreachable!("all are healthy") };
         let place = &mut in_flight[oldest];
         oldest = (oldest + 1) % 16;
