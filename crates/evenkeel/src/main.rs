@@ -5,7 +5,11 @@
 mod cli;
 mod control;
 mod demo;
+#[allow(dead_code)]
+mod discovery;
 mod failure;
+#[allow(dead_code)]
+mod health;
 mod log;
 mod resolve;
 mod signals;

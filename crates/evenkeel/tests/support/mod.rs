@@ -420,7 +420,15 @@ impl Backend {
     pub fn start(
         script: impl Fn(&Received, &mut TcpStream) -> Then + Send + Sync + 'static,
     ) -> Self {
-        Self::run(Arc::new(script), true)
+        Self::run(TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(script), true)
+    }
+
+    /// As [`Self::start`], on a socket that is bound already.
+    pub fn on(
+        listener: TcpListener,
+        script: impl Fn(&Received, &mut TcpStream) -> Then + Send + Sync + 'static,
+    ) -> Self {
+        Self::run(listener, Arc::new(script), true)
     }
 
     /// As [`Self::start`], but the script runs as soon as the head is there; it reads the body
@@ -428,11 +436,10 @@ impl Backend {
     pub fn on_head(
         script: impl Fn(&Received, &mut TcpStream) -> Then + Send + Sync + 'static,
     ) -> Self {
-        Self::run(Arc::new(script), false)
+        Self::run(TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(script), false)
     }
 
-    fn run(script: Arc<Script>, with_body: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn run(listener: TcpListener, script: Arc<Script>, with_body: bool) -> Self {
         let backend = Self {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
