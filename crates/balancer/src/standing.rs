@@ -73,6 +73,8 @@ pub struct SharedServer {
     pub(crate) breaker: Gate,
     check: AtomicU8,
     admin: AtomicU8,
+    /// How often it was found down: connections from before are not trusted after.
+    downs: AtomicU32,
     /// When it came (back), for slow start; 0 is long ago.
     entered: AtomicU64,
     pub(crate) limit: AtomicU32,
@@ -185,6 +187,7 @@ impl SharedServer {
             breaker: Gate::default(),
             check: AtomicU8::new(0),
             admin: AtomicU8::new(0),
+            downs: AtomicU32::new(0),
             entered: AtomicU64::new(0),
             limit: AtomicU32::new(0),
             pool: pool.clone(),
@@ -240,6 +243,9 @@ impl SharedServer {
         if before == Check::Down {
             self.begin(self.pool.nanos(now));
         }
+        if check == Check::Down {
+            self.downs.fetch_add(1, Relaxed);
+        }
         self.check.store(check as u8, Relaxed);
         self.pool.bump();
     }
@@ -291,7 +297,9 @@ impl SharedServer {
     /// A connection to it, counted until the guard is dropped; `None` at the limit.
     pub fn connect(self: &Arc<Self>, limit: Option<u32>) -> Option<Connection> {
         let most = limit.unwrap_or(u32::MAX);
-        enter(&self.connections.0, most).then(|| Connection(self.clone()))
+        let downs = self.downs.load(Relaxed);
+        let counted = enter(&self.connections.0, most);
+        counted.then(|| Connection { server: self.clone(), downs })
     }
 
     pub(crate) fn begin(&self, now: u64) {
@@ -329,11 +337,22 @@ impl Drop for SharedServer {
 /// A connection to a server, counted while it is held.
 #[derive(Debug)]
 #[must_use = "counted until it is dropped"]
-pub struct Connection(Arc<SharedServer>);
+pub struct Connection {
+    server: Arc<SharedServer>,
+    downs: u32,
+}
+
+impl Connection {
+    /// Whether checks have not found the server down since the connection began: what was kept from
+    /// before is likely dead, or leads to what is about to die.
+    pub fn is_trusted(&self) -> bool {
+        self.server.downs.load(Relaxed) == self.downs
+    }
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        leave(&self.0.connections.0);
+        leave(&self.server.connections.0);
     }
 }
 
@@ -360,4 +379,24 @@ fn leave(count: &AtomicU32) {
 /// A duration that fits, or the longest.
 pub(crate) fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_from_before_a_server_was_down_are_not_trusted_after() {
+        #[allow(clippy::disallowed_methods, reason = "any moment will do")]
+        let epoch = Instant::now();
+        let server = SharedServer::new(&SharedPool::new(epoch));
+        let before = server.connect(None);
+        server.set_check(Check::Up, epoch);
+        assert!(before.as_ref().is_some_and(Connection::is_trusted));
+        server.set_check(Check::Down, epoch);
+        let during = server.connect(None);
+        server.set_check(Check::Up, epoch);
+        assert!(!before.is_some_and(|connection| connection.is_trusted()));
+        assert!(during.is_some_and(|connection| connection.is_trusted()));
+    }
 }
