@@ -197,6 +197,8 @@ impl Running {
         let mut give_up: Option<Instant> = None;
         let mut ended = Ok(());
         let mut dropped_before = 0;
+        // Then the first signal is not the second that would end everything at once.
+        let mut is_successor_there = false;
         while left > 0 {
             match next(inbox, give_up.is_some()) {
                 Some(Event::Request(Request::End)) => match give_up {
@@ -207,6 +209,10 @@ impl Running {
                             None => systemd::stopping("draining"),
                         }
                         give_up = Some(self.drain(&self.shutdown.clone()));
+                    }
+                    Some(_) if is_successor_there => {
+                        is_successor_there = false;
+                        tracing::info!("draining already, since a new process has taken over");
                     }
                     Some(_) => give_up = Some(self.stop("second signal: ending at once")),
                 },
@@ -226,6 +232,7 @@ impl Running {
                         && give_up.is_none()
                     {
                         systemd::hand_over(upgraded.pid);
+                        is_successor_there = true;
                         give_up = Some(self.drain(&self.shutdown.clone()));
                     }
                 }

@@ -169,17 +169,13 @@ fn is_ours(pid: u32) -> bool {
 fn load(address: SocketAddr, seconds: u64, close: bool) -> JoinHandle<Outcome> {
     let load = Load {
         address,
-        host: "test".into(),
-        target: "/".into(),
-        method: "GET".into(),
-        body: 0,
         connections: 4,
         rate: 200.0,
-        requests: u64::MAX,
         duration: Duration::from_secs(seconds),
         close,
         timeout: LIMIT,
         check_id: false,
+        ..Load::default()
     };
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -17,6 +17,8 @@ pub(crate) struct Inherited {
     listeners: Vec<Socket>,
     /// Who bound them, for the log.
     from: &'static str,
+    /// systemd was asked to bind what is listened on.
+    is_activated: bool,
 }
 
 struct Socket {
@@ -59,7 +61,8 @@ impl Inherited {
 
     /// What systemd bound, with the names it gives them.
     pub(crate) fn from_activation(sockets: Vec<(String, OwnedFd)>) -> Self {
-        let mut inherited = Self { from: "systemd", ..Self::default() };
+        let is_activated = !sockets.is_empty();
+        let mut inherited = Self { from: "systemd", is_activated, ..Self::default() };
         for (name, descriptor) in sockets {
             inherited.add(name, None, 0, descriptor);
         }
@@ -98,6 +101,9 @@ impl Inherited {
             found.push(self.listeners.swap_remove(at));
         }
         if found.is_empty() {
+            if self.is_activated {
+                tracing::info!(listener, %bind, "systemd gave no socket for this address: bound here");
+            }
             return Ok(None);
         }
         found.sort_by_key(|socket| socket.worker);
@@ -117,7 +123,13 @@ impl Inherited {
         for socket in &self.listeners {
             let address = socket.bound.local_addr();
             let (name, from) = (&socket.name, self.from);
-            tracing::info!(socket = %name, %address, from, "no listener wants this socket: closed");
+            match self.is_activated {
+                true => tracing::warn!(
+                    "the socket `{name}` ({address}) of systemd is closed: no listener has this \
+                     address or this name"
+                ),
+                false => tracing::info!(socket = %name, %address, from, "no longer listened on"),
+            }
         }
     }
 
