@@ -11,6 +11,8 @@ const WINDOW: u64 = 100_000_000;
 const SAMPLES_MIN: u32 = 10;
 /// The long-term latency is an average over this many windows,
 const LONG: f64 = 600.0;
+/// rising so much slower than it falls,
+const RISE: f64 = 4.0;
 /// and a plain mean of the first ones.
 const WARM_UP: u32 = 10;
 /// What may wait at the server.
@@ -70,6 +72,8 @@ impl Gradient {
         self.windows = self.windows.saturating_add(1);
         let weight = match self.windows {
             warm if warm <= WARM_UP => 1.0 / f64::from(warm),
+            // Slower upwards: a queue of our own making must not become what is usual.
+            _ if short > self.long => 2.0 / (LONG + 1.0) / RISE,
             _ => 2.0 / (LONG + 1.0),
         };
         self.long += (short - self.long) * weight;

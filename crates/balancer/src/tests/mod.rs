@@ -1,6 +1,10 @@
 //! Scenarios and properties on virtual time, one file for each rule; here is what they share.
 
 mod breaker;
+mod budget;
+mod checks;
+mod eligible;
+mod gradient;
 mod outlier;
 
 use std::sync::Arc;
