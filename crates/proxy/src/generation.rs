@@ -170,6 +170,11 @@ impl PoolState {
         }
     }
 
+    /// See [`Pool::beat`].
+    pub(crate) fn beat(&self, now: Instant, every: Duration) {
+        self.balancer.borrow_mut().beat(now, every);
+    }
+
     /// Chooses a server and counts the request as its load until the lease is given back.
     pub(crate) fn lease(self: &Rc<Self>, pick: Pick<'_>) -> Result<Leased, Unavailable> {
         let lease = self.balancer.borrow_mut().pick(pick)?;

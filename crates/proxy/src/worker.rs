@@ -210,6 +210,14 @@ impl Worker {
         self.drain.get().is_some()
     }
 
+    /// Tells the pools that this worker does not stand still.
+    fn beat(&self) {
+        let now = runtime::now();
+        for pool in self.generation().pools() {
+            pool.beat(now, HOUSEKEEPING);
+        }
+    }
+
     /// Drops kept connections to servers that are dead or too old; all of them when `all`.
     pub(crate) fn sweep_idle(&self, all: bool) {
         let now = runtime::now();
@@ -317,6 +325,7 @@ async fn keep_house(worker: std::rc::Weak<Worker>) {
         runtime::sleep(HOUSEKEEPING).await;
         let Some(worker) = worker.upgrade() else { return };
         worker.counters.heartbeats.add(1);
+        worker.beat();
         worker.sweep_idle(false);
         worker.logs.flush();
     }
