@@ -102,7 +102,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(mut diagnostics: Vec<Diagnostic>, sources: &[Source]) -> Self {
+    /// Findings about these texts, in the order of their places.
+    pub fn new(mut diagnostics: Vec<Diagnostic>, sources: &[Source]) -> Self {
         for diagnostic in &mut diagnostics {
             let related = diagnostic.related.iter_mut().map(|(span, _)| span);
             for span in diagnostic.span.iter_mut().chain(related) {
@@ -252,7 +253,7 @@ fn of_whole_characters(span: Span, sources: &[Source]) -> Span {
 }
 
 /// The known word closest to what was written, if it is close enough to be meant.
-pub(crate) fn closest<'k>(
+pub fn closest<'k>(
     written: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {

@@ -1,17 +1,29 @@
 //! A configuration written out with every default filled in. Loads back to the same configuration,
-//! so it can be kept as a file.
+//! so it can be kept as a file, but for secrets: of them it says only where they come from.
+
+mod admin;
+mod health;
+mod pool;
+mod resilience;
+mod yaml;
 
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    AccessLog, Action, Balance, Config, Edits, EncodedSlash, HashKey, HashKind, HashTable,
-    HostMatch, HostRewrite, Listener, LogFormat, LogTarget, Match, PathMatch, Policy, PolicyKind,
-    Pool, Redirect, RedirectPart, Route, ValueMatch,
+    AccessLog, Action, Config, Edits, EncodedSlash, HostMatch, Listener, LogFormat, LogTarget,
+    Match, PathMatch, Policy, PolicyKind, Redirect, RedirectPart, Route, ValueMatch,
 };
 use crate::read::{show_duration, show_size};
 
 /// The configuration as YAML.
 pub fn effective(config: &Config) -> String {
+    let mut text = String::new();
+    yaml::write(&effective_json(config), 0, &mut text);
+    text
+}
+
+/// The same as JSON, for programs. What looks like a variable is doubled (`$$`), as in a file.
+pub fn effective_json(config: &Config) -> Value {
     let mut root = Map::new();
     if let Some(workers) = config.workers {
         root.insert("workers".into(), json!(workers));
@@ -23,6 +35,8 @@ pub fn effective(config: &Config) -> String {
             "drain_tunnels": show_duration(config.shutdown.drain_tunnels),
         }),
     );
+    root.insert("watch".into(), config.watch.into());
+    root.insert("admin".into(), admin::admin(&config.admin));
     let named = |entries: Vec<(&str, Value)>| -> Value {
         entries
             .into_iter()
@@ -36,21 +50,28 @@ pub fn effective(config: &Config) -> String {
     );
     root.insert("routes".into(), config.routes.iter().map(|r| route(r, config)).collect());
     if !config.pools.is_empty() {
-        let pools = config.pools.iter().map(|p| (p.name.as_str(), pool(p))).collect();
+        let pools = config.pools.iter().map(|p| (p.name.as_str(), pool::pool(p))).collect();
         root.insert("pools".into(), named(pools));
     }
     if !config.policies.is_empty() {
         let policies = config.policies.iter().map(|p| (p.name.as_str(), policy(p))).collect();
         root.insert("policies".into(), named(policies));
     }
-    let mut text = String::new();
-    write(&Value::Object(root), 0, &mut text);
-    text
+    root.into()
 }
 
 /// The user may have written anything that looks like a variable; doubled, it is read as it is.
 fn literal(text: &str) -> Value {
     text.replace('$', "$$").into()
+}
+
+fn optional(key: &str, text: Option<&str>) -> Option<(String, Value)> {
+    text.map(|text| (key.to_owned(), literal(text)))
+}
+
+/// Paths come from texts, so nothing is lost.
+fn path(path: &std::path::Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn policies(ids: &[crate::model::PolicyId], config: &Config) -> Value {
@@ -182,76 +203,6 @@ fn value(value: &ValueMatch) -> Value {
     }
 }
 
-fn pool(pool: &Pool) -> Value {
-    let servers: Value = pool
-        .servers
-        .iter()
-        .map(|server| json!({ "address": server.address.to_string(), "weight": server.weight }))
-        .collect();
-    json!({
-        "servers": servers,
-        "balance": balance(&pool.balance),
-        "host": match &pool.host {
-            HostRewrite::Preserve => "preserve",
-            HostRewrite::Server => "server",
-            HostRewrite::Set(name) => name,
-        },
-        "timeouts": {
-            "connect": show_duration(pool.timeouts.connect),
-            "first_byte": show_duration(pool.timeouts.first_byte),
-            "idle": show_duration(pool.timeouts.idle),
-            "tunnel": show_duration(pool.timeouts.tunnel),
-        },
-        "keep_alive": {
-            "idle_max": pool.keep_alive.idle_max,
-            "idle": show_duration(pool.keep_alive.idle),
-            "age_max": show_duration(pool.keep_alive.age_max),
-        },
-        "retry": { "attempts": pool.retry.attempts },
-    })
-}
-
-fn balance(balance: &Balance) -> Value {
-    match balance {
-        Balance::RoundRobin => json!("round_robin"),
-        Balance::WeightedRoundRobin => json!("weighted_round_robin"),
-        Balance::LeastConnections => json!("least_connections"),
-        Balance::Random => json!("random"),
-        Balance::PowerOfTwo => json!("p2c"),
-        Balance::PeakEwma(settings) => json!({ "p2c_ewma": {
-            "decay": show_duration(settings.decay),
-            "failure_penalty": show_duration(settings.failure_penalty),
-        } }),
-        Balance::IpHash(hash) => json!({ "ip_hash": table(&hash.table) }),
-        Balance::ConsistentHash(hash) => {
-            let mut map = Map::new();
-            let key = match &hash.key {
-                HashKey::ClientIp => json!("client_ip"),
-                HashKey::Path => json!("path"),
-                HashKey::Header(name) => json!({ "header": name }),
-                HashKey::Cookie(name) => json!({ "cookie": literal(name) }),
-                HashKey::Query(name) => json!({ "query": literal(name) }),
-            };
-            map.insert("key".into(), key);
-            map.extend(table(&hash.table));
-            json!({ "consistent_hash": map })
-        }
-    }
-}
-
-fn table(table: &HashTable) -> Map<String, Value> {
-    let mut map = Map::new();
-    let kind = match table.kind {
-        HashKind::Ring => "ring",
-        HashKind::Maglev => "maglev",
-    };
-    map.insert("table".into(), kind.into());
-    if let Some(bound) = table.bounded_load {
-        map.insert("bounded_load".into(), bound.into());
-    }
-    map
-}
-
 fn policy(policy: &Policy) -> Value {
     match &policy.kind {
         PolicyKind::Fields(fields) => json!({ "fields": {
@@ -283,64 +234,4 @@ fn access_log(log: &AccessLog) -> Value {
         },
         "sample": log.sample,
     })
-}
-
-/// Block style for what has structure, flow style for what is short.
-fn write(value: &Value, indent: usize, out: &mut String) {
-    let pad = "  ".repeat(indent);
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                out.push_str(&format!("{pad}{}:", scalar(&Value::from(key.as_str()))));
-                write_inner(value, indent, out);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                let mut text = String::new();
-                write(item, indent + 1, &mut text);
-                out.push_str(&format!("{pad}- {}", text.trim_start()));
-            }
-        }
-        other => out.push_str(&format!("{pad}{}\n", scalar(other))),
-    }
-}
-
-fn write_inner(value: &Value, indent: usize, out: &mut String) {
-    let flat = flow(value);
-    if flat.len() <= 60 {
-        out.push_str(&format!(" {flat}\n"));
-    } else {
-        out.push('\n');
-        write(value, indent + 1, out);
-    }
-}
-
-fn flow(value: &Value) -> String {
-    match value {
-        Value::Object(map) if map.is_empty() => "{}".to_owned(),
-        Value::Object(map) => {
-            let all: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("{}: {}", scalar(&Value::from(k.as_str())), flow(v)))
-                .collect();
-            format!("{{ {} }}", all.join(", "))
-        }
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
-        }
-        other => scalar(other),
-    }
-}
-
-/// Quoted, unless it is a word that cannot be taken for anything else.
-fn scalar(value: &Value) -> String {
-    let Value::String(text) = value else { return value.to_string() };
-    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
-        && !matches!(
-            text.as_str(),
-            "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "present"
-        );
-    if plain { text.clone() } else { value.to_string() }
 }

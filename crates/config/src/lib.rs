@@ -4,6 +4,8 @@
 //! [`model`] (as meant). Pure: files and environment are given, nothing is read.
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
+
 pub mod diagnostic;
 mod effective;
 pub mod model;
@@ -16,9 +18,10 @@ pub mod source;
 mod tree;
 mod validate;
 
-pub use diagnostic::{Diagnostic, Report, Severity, Span};
-pub use effective::effective;
+pub use diagnostic::{Diagnostic, Report, Severity, Span, closest};
+pub use effective::{effective, effective_json};
 pub use model::Config;
+pub use read::{duration_of as duration, show_duration};
 pub use reference::reference;
 pub use schema::schema;
 pub use source::{Environment, Source};
@@ -59,12 +62,33 @@ pub fn load(sources: &[Source], environment: Environment<'_>) -> Result<Loaded, 
     }
 }
 
+/// One server or a list of them, as `servers` of a pool takes it: of a file that is watched, or of
+/// a request to the admin listener ([`Source::json`]). Environment variables are not replaced.
+///
+/// # Errors
+/// All mistakes. An empty text is one, so that a file half written is not taken for no servers; an
+/// empty list is none.
+pub fn servers(source: &Source) -> Result<Vec<model::Server>, Report> {
+    let mut found = Findings::default();
+    let root = tree::read(source, 0, &|_| None, &mut found.0);
+    let servers = match root.filter(|node| !matches!(node.value, Value::Null)) {
+        Some(root) => validate::servers(&root, &mut found),
+        None => Vec::new(),
+    };
+    if servers.is_empty() && source.text.trim().is_empty() {
+        let message = "there is no list of servers here; none at all is written `[]`";
+        found.error("missing-field", Span::default(), message);
+    }
+    let report = Report::new(found.0, std::slice::from_ref(source));
+    if report.has_errors() { Err(report) } else { Ok(servers) }
+}
+
 /// The configuration of `evenkeel run --listen ADDRESS --to URL …`: one pool, everything goes to it.
 ///
 /// # Errors
 /// When an address is none.
 pub fn from_targets(listen: &str, to: &[&str]) -> Result<Config, Report> {
-    let quote = |text: &str| serde_json::Value::from(text.replace('$', "$$")).to_string();
+    let quote = |text: &str| Source::json("", &text.into()).text;
     let servers: Vec<String> = to.iter().map(|target| quote(target)).collect();
     let text = format!(
         "listeners: {{ web: {{ bind: {} }} }}\npools:\n  default:\n    servers:\n{}routes: [{{ to: default }}]\n",
@@ -110,9 +134,11 @@ fn join(first: &Key, into: &mut Node, key: Key, node: Node, found: &mut Findings
     };
     match (&mut into.value, node.value) {
         (Value::Map(into), Value::Map(more)) => {
+            let known: HashMap<String, Key> =
+                into.iter().map(|(key, _)| (key.text.clone(), key.clone())).collect();
             for (key, node) in more {
-                match into.iter().find(|(known, _)| known.text == key.text) {
-                    Some((first, _)) => found.push(twice(&key, first)),
+                match known.get(&key.text) {
+                    Some(first) => found.push(twice(&key, first)),
                     None => into.push((key, node)),
                 }
             }

@@ -77,6 +77,11 @@ impl<'t> Options<'t> {
         options
     }
 
+    /// The defaults of an object of which a short form was written.
+    pub(crate) fn defaults(object: &'static Object, span: Span) -> Self {
+        Self { object, span, entries: &[] }
+    }
+
     /// What was written for `key`, if anything was.
     pub(crate) fn node(&self, key: &str) -> Option<&'t Node> {
         self.entry(key).map(|(_, node)| node)
@@ -95,12 +100,22 @@ impl<'t> Options<'t> {
 
     /// The one option that was written, of an object that wants exactly one.
     pub(crate) fn only(&self, found: &mut Findings) -> Option<(&'t Key, &'t Node)> {
-        let written = self.written();
+        let all: Vec<_> = self.object.options.iter().map(|option| option.key).collect();
+        self.only_of(&all, found)
+    }
+
+    /// The one of these options that was written, where there must be exactly one.
+    pub(crate) fn only_of(
+        &self,
+        keys: &[&str],
+        found: &mut Findings,
+    ) -> Option<(&'t Key, &'t Node)> {
+        let mut written = self.written();
+        written.retain(|(key, _)| keys.contains(&key.text.as_str()));
         match written.as_slice() {
             [one] => Some(*one),
             [] => {
-                let known: Vec<_> = self.object.options.iter().map(|option| option.key).collect();
-                let message = format!("a {} needs one of: {}", self.object.name, known.join(", "));
+                let message = format!("a {} needs one of: {}", self.object.name, keys.join(", "));
                 found.error("missing-field", first_line(self.span), message);
                 None
             }
@@ -163,15 +178,19 @@ impl<'t> Options<'t> {
     }
 
     pub(crate) fn duration(&self, key: &str, found: &mut Findings) -> Duration {
-        let value = self.parse(key, found, |kind, text| {
+        self.duration_if_any(key, found).unwrap_or_default()
+    }
+
+    /// `None` if none was written and there is no default.
+    pub(crate) fn duration_if_any(&self, key: &str, found: &mut Findings) -> Option<Duration> {
+        self.parse(key, found, |kind, text| {
             let duration = duration_of(text)?;
             let Kind::Duration(least, most) = kind else { return Ok(duration) };
             within(duration.as_millis(), u128::from(least), u128::from(most), text, |millis| {
                 show_duration(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX)))
             })?;
             Ok(duration)
-        });
-        value.unwrap_or_default()
+        })
     }
 
     pub(crate) fn size(&self, key: &str, found: &mut Findings) -> Option<u64> {
@@ -204,15 +223,54 @@ impl<'t> Options<'t> {
     }
 
     pub(crate) fn share(&self, key: &str, found: &mut Findings) -> f64 {
-        let share = self.parse(key, found, |_, text| {
-            let wrong = || format!("`{text}` is not a share: write `0.01` or `1%`");
-            let share = match text.strip_suffix('%') {
-                Some(percent) => percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0,
-                None => text.parse::<f64>().map_err(|_| wrong())?,
-            };
-            if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(wrong()) }
-        });
-        share.unwrap_or(1.0)
+        self.parse(key, found, |_, text| share_of(text)).unwrap_or(1.0)
+    }
+
+    /// A number that fits; 0 if it was none, which has been noted.
+    pub(crate) fn small(&self, key: &str, found: &mut Findings) -> u32 {
+        self.small_if_any(key, found).unwrap_or_default()
+    }
+
+    /// `None` if none was written and there is no default.
+    pub(crate) fn small_if_any(&self, key: &str, found: &mut Findings) -> Option<u32> {
+        self.count(key, found).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// The options of `object` under `key`, which may also be switched on or off as a whole: `None`
+    /// is off. Not written, it is what the table says.
+    pub(crate) fn switched(
+        &self,
+        key: &str,
+        object: &'static Object,
+        found: &mut Findings,
+    ) -> Option<Self> {
+        let Some(node) = self.node(key) else {
+            let is_on = matches!(self.option(key)?.1, Absent::Is("true"));
+            return is_on.then(|| Self::defaults(object, self.span));
+        };
+        let Value::Scalar { text, .. } = &node.value else {
+            return Some(Options::read(node, object, found));
+        };
+        match bool_of(text) {
+            Ok(on) => on.then(|| Self::defaults(object, node.span)),
+            Err(message) => {
+                found.push(
+                    Diagnostic::error("bad-value", node.span, message)
+                        .help(format!("or write options: `{key}: {{ … }}`")),
+                );
+                None
+            }
+        }
+    }
+
+    /// Nothing is written for `key`, or nothing is in it.
+    pub(crate) fn is_empty_of(&self, key: &str) -> bool {
+        self.node(key).is_none_or(|node| one_or_many(node).is_empty())
+    }
+
+    /// Where `key` was written, or the whole.
+    pub(crate) fn span_of(&self, key: &str) -> Span {
+        self.node(key).map_or(first_line(self.span), |node| first_line(node.span))
     }
 
     /// Which of the option's words was written.
@@ -320,6 +378,16 @@ pub(crate) fn bool_of(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `0.01` or `1%`.
+pub(crate) fn share_of(text: &str) -> Result<f64, String> {
+    let wrong = || format!("`{text}` is not a share: write `0.01` or `1%`");
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map_err(|_| wrong())? / 100.0,
+        None => text.parse::<f64>().map_err(|_| wrong())?,
+    };
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(wrong()) }
+}
+
 pub(crate) fn count_of(text: &str, least: u64, most: u64) -> Result<u64, String> {
     let digits = text.replace('_', "");
     let count: u64 = digits.parse().map_err(|_| format!("`{text}` is not a whole number"))?;
@@ -341,7 +409,7 @@ fn within(
 }
 
 /// `250ms`, `5s`, `1m30s`, `1h`, `7d`.
-pub(crate) fn duration_of(text: &str) -> Result<Duration, String> {
+pub fn duration_of(text: &str) -> Result<Duration, String> {
     let wrong =
         || format!("`{text}` is not a duration: write it like `250ms`, `5s`, `1m30s` or `1h`");
     let mut total = 0_u64;
@@ -372,7 +440,7 @@ pub(crate) fn duration_of(text: &str) -> Result<Duration, String> {
 }
 
 /// As [`duration_of`] reads it.
-pub(crate) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     let mut left = duration.as_millis();
     if left == 0 {
         return "0s".to_owned();

@@ -11,6 +11,28 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// What a program says, not a file: nothing in it is taken for an environment variable, so that
+    /// whoever may change a configuration cannot ask for what is in the environment.
+    pub fn json(name: impl Into<String>, value: &serde_json::Value) -> Self {
+        Self { name: name.into(), text: doubled(value).to_string() }
+    }
+}
+
+/// With every `$` doubled; keys are not looked at when variables are replaced.
+fn doubled(value: &serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => text.replace('$', "$$").into(),
+        serde_json::Value::Array(items) => items.iter().map(doubled).collect(),
+        serde_json::Value::Object(entries) => entries
+            .iter()
+            .map(|(key, value)| (key.clone(), doubled(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
 /// Looks up an environment variable.
 pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
@@ -56,6 +78,11 @@ pub(crate) fn substitute(
     }
     out.push_str(rest);
     out
+}
+
+/// The variable that `text` is, if it is one and nothing else.
+pub(crate) fn whole_variable(text: &str) -> Option<&str> {
+    variable(text).and_then(|(name, _, length)| (length == text.len()).then_some(name))
 }
 
 /// Name, default and length of the variable that `text` begins with.

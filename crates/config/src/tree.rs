@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle};
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::source::{Environment, Source, substitute};
+use crate::source::{Environment, Source, substitute, whole_variable};
 
 /// Deepest nesting; the grammar needs a dozen.
 const DEPTH_MAX: usize = 64;
@@ -22,10 +22,11 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Null,
-    /// Text; `plain` if it was not quoted.
+    /// Text; `plain` if it was not quoted; the environment variable that all of it is from.
     Scalar {
         text: String,
         plain: bool,
+        variable: Option<Box<str>>,
     },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -183,8 +184,9 @@ impl<'r> Reader<'r> {
         if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
             return Node { value: Value::Null, span };
         }
+        let variable = whole_variable(text).map(Box::from);
         let text = substitute(text, span, self.environment, self.findings);
-        Node { value: Value::Scalar { text, plain }, span }
+        Node { value: Value::Scalar { text, plain, variable }, span }
     }
 
     fn list(&mut self, begin: Span, depth: usize) -> Result<Node, Stop> {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::HostMatch;
+use super::{HostMatch, Secret};
 
 /// The admin listener and what it may change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where it listens.
     pub bind: AdminBind,
@@ -38,53 +38,34 @@ pub enum AdminBind {
 }
 
 /// Who may use the admin listener.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken {
     /// For the log.
     pub name: String,
     /// What `Authorization: Bearer` must carry; at least 16 characters.
-    pub secret: String,
+    pub secret: Secret,
     /// May only look.
     pub read_only: bool,
 }
 
 /// A service that may register itself as a server, and the routes it serves.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// For the log.
     pub name: String,
     /// What `Authorization: Bearer` must carry; at least 16 characters.
-    pub secret: String,
+    pub secret: Secret,
     /// Pools it may join or make; `*` at the end stands for anything.
     pub pools: Vec<String>,
     /// Addresses it may register; those it registers from by default.
     pub addresses: Vec<IpNet>,
     /// Hosts it may claim routes for; none by default.
     pub hosts: Vec<HostMatch>,
-    /// Path prefixes it may claim routes for; `/` by default.
+    /// Path prefixes it may claim routes for, on segment boundaries and without a `/` at the end;
+    /// empty (everything) by default.
     pub paths: Vec<String>,
     /// Longest lease; 5 min.
     pub ttl_max: Duration,
     /// Most servers it may have registered at a time; 1,000.
     pub servers_max: u32,
-}
-
-impl std::fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AdminToken")
-            .field("name", &self.name)
-            .field("read_only", &self.read_only)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Registration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registration")
-            .field("name", &self.name)
-            .field("pools", &self.pools)
-            .field("hosts", &self.hosts)
-            .field("paths", &self.paths)
-            .finish_non_exhaustive()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{HashKey, HashTable, Prefix};
+use super::{HashKey, HashTable, Prefix, SecretKey};
 
 /// How a client is bound to a server.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub enum Sticky {
 }
 
 /// A cookie that binds a client to the server it was first sent to (RFC 6265).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StickyCookie {
     /// `evenkeel` by default.
     pub name: String,
@@ -47,24 +47,4 @@ pub enum SameSite {
     Lax,
     /// `None`
     None,
-}
-
-/// 32 bytes that nobody else knows; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretKey(pub [u8; 32]);
-
-impl std::fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretKey(…)")
-    }
-}
-
-impl std::fmt::Debug for StickyCookie {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StickyCookie")
-            .field("name", &self.name)
-            .field("ttl", &self.ttl)
-            .field("keys", &self.keys.len())
-            .finish_non_exhaustive()
-    }
 }

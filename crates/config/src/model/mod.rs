@@ -9,6 +9,7 @@ mod discovery;
 mod health;
 mod pool;
 mod resilience;
+mod secret;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -22,6 +23,7 @@ pub use discovery::*;
 pub use health::*;
 pub use pool::*;
 pub use resilience::*;
+pub use secret::*;
 
 /// Index into [`Config::listeners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -83,7 +83,7 @@ fn flatten_any(mut each: Vec<Match>) -> Match {
     }
 }
 
-fn host(node: &Node, found: &mut Findings) -> Option<HostMatch> {
+pub(super) fn host(node: &Node, found: &mut Findings) -> Option<HostMatch> {
     let written = text(node, found)?;
     let name = written.trim_end_matches('.').to_ascii_lowercase();
     let (name, wildcard) = match name.strip_prefix("*.") {
@@ -142,7 +142,7 @@ fn prefix(written: &str, span: Span, found: &mut Findings) -> Option<PathMatch> 
 }
 
 /// A path as requests have it after normalisation, or it would never match.
-fn absolute(written: &str, span: Span, found: &mut Findings) -> Option<String> {
+pub(super) fn absolute(written: &str, span: Span, found: &mut Findings) -> Option<String> {
     let fault = if !written.starts_with('/') {
         "it must begin with `/`"
     } else if written.contains(['?', '#']) {
@@ -161,7 +161,7 @@ fn absolute(written: &str, span: Span, found: &mut Findings) -> Option<String> {
     None
 }
 
-fn regex(written: &str, span: Span, found: &mut Findings) -> Option<Pattern> {
+pub(super) fn regex(written: &str, span: Span, found: &mut Findings) -> Option<Pattern> {
     match RegexBuilder::new(written).size_limit(REGEX_SIZE_MAX).build() {
         Ok(regex) => Some(Pattern(regex)),
         Err(error) => {
@@ -225,7 +225,7 @@ fn values(
 
 fn value(node: &Node, found: &mut Findings) -> Option<ValueMatch> {
     match &node.value {
-        Value::Scalar { text, plain: true } if text == "present" => {
+        Value::Scalar { text, plain: true, .. } if text == "present" => {
             return Some(ValueMatch::Present);
         }
         Value::Scalar { text, .. } => return Some(ValueMatch::Exact(text.clone())),

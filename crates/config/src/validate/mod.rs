@@ -1,13 +1,24 @@
 //! From the tree to the model. The only place that makes a [`Config`] from what users write; goes
 //! on after every mistake, so that all of them are reported at once.
 
+mod admin;
+mod affinity;
+mod balance;
+mod discovery;
+mod health;
 mod listener;
 mod matching;
 mod policy;
 mod pool;
+mod resilience;
 mod route;
+mod secret;
 mod sense;
+mod server;
 
+pub(crate) use server::read_list as servers;
+
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use crate::diagnostic::{Diagnostic, Span};
@@ -20,19 +31,26 @@ use crate::tree::{Key, Node, Value};
 pub(crate) struct Names {
     what: &'static str,
     names: Vec<(String, Span)>,
+    places: HashMap<String, u32>,
 }
+
+/// Names that are shown or suggested for one that is not known; more would help nobody, and each
+/// costs a comparison for each mistake.
+const SUGGESTED_MAX: usize = 200;
 
 impl Names {
     fn collect(what: &'static str, entries: &[(Key, Node)]) -> Self {
-        let names = entries.iter().map(|(key, _)| (key.text.clone(), key.span)).collect();
-        Self { what, names }
+        let names: Vec<_> = entries.iter().map(|(key, _)| (key.text.clone(), key.span)).collect();
+        let places = names.iter().zip(0..).map(|((name, _), at)| (name.clone(), at)).collect();
+        Self { what, names, places }
     }
 
     /// The id of what `name` means, if anything has that name.
     pub(crate) fn find(&self, name: &str, span: Span, found: &mut Findings) -> Option<u32> {
-        let at = self.names.iter().position(|(known, _)| known == name);
+        let at = self.places.get(name).copied();
         if at.is_none() {
-            let known: Vec<&str> = self.names.iter().map(|(name, _)| name.as_str()).collect();
+            let names = self.names.iter().take(SUGGESTED_MAX);
+            let known: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
             let mut diagnostic = Diagnostic::error(
                 "unknown-name",
                 span,
@@ -44,7 +62,7 @@ impl Names {
             }
             found.push(diagnostic);
         }
-        at.and_then(|at| u32::try_from(at).ok())
+        at
     }
 
     /// The ids of the names in `node`, one or a list.
@@ -84,8 +102,8 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     let mut config = Config {
         workers,
         shutdown: shutdown(options.node("shutdown"), found),
-        watch: false,
-        admin: crate::model::Admin { history: 20, ..Default::default() },
+        watch: options.bool("watch", found),
+        admin: admin::read(options.node("admin").unwrap_or(&empty()), found),
         listeners: listeners.iter().map(|(k, n)| listener::read(k, n, &scope, found)).collect(),
         routes: Vec::new(),
         pools: pools.iter().map(|(k, n)| pool::read(k, n, found)).collect(),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::Scope;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::{Action, Config, HostMatch, Match, PathMatch, PolicyId};
+use crate::model::{Action, Config, HostMatch, Match, PathMatch, PolicyId, PoolId};
 use crate::precedence::{Alternative, alternatives};
 use crate::read::Findings;
 
@@ -51,13 +51,13 @@ fn check_unused(config: &Config, scope: &Scope, found: &mut Findings) {
     }
     policies.extend(config.listeners.iter().flat_map(|listener| &listener.policies));
     for (at, pool) in config.pools.iter().enumerate() {
-        if !pools.iter().any(|id| id.0 as usize == at) {
+        if !pools.contains(&PoolId(at as u32)) {
             let message = format!("no route leads to pool `{}`", pool.name);
             found.push(Diagnostic::warning("unused", scope.pools.span(at), message));
         }
     }
     for (at, policy) in config.policies.iter().enumerate() {
-        if !policies.iter().any(|id| id.0 as usize == at) {
+        if !policies.contains(&PolicyId(at as u32)) {
             let message = format!("nothing applies policy `{}`", policy.name);
             found.push(Diagnostic::warning("unused", scope.policies.span(at), message));
         }
