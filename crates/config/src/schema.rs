@@ -56,7 +56,7 @@ fn of_kind(kind: &'static Kind, definitions: &mut serde_json::Map<String, Value>
         Kind::Text(example) => {
             json!({ "type": ["string", "number", "boolean"], "examples": [example] })
         }
-        Kind::Bool => json!({ "type": "boolean" }),
+        Kind::Bool => json!({ "enum": [true, false, "on", "off", "yes", "no"] }),
         Kind::Duration(..) => {
             json!({ "type": "string", "pattern": "^(0|([0-9]+(ms|s|m|h|d))+|.*\\$\\{.*)$" })
         }

@@ -51,9 +51,10 @@ fn check_effective(written: &str) {
         Ok(again) => assert_eq!(effective(&again.config), written, "it means something else"),
         Err(report) => {
             let is_secret = |code| code == "hidden-secret" || code == "unset-variable";
-            let only_secrets = report.diagnostics.iter().all(|d| {
-                is_secret(d.code) || d.severity == Severity::Warning
-            });
+            let only_secrets = report
+                .diagnostics
+                .iter()
+                .all(|d| is_secret(d.code) || d.severity == Severity::Warning);
             assert!(only_secrets, "{}\n{written}", report.compact());
         }
     }

@@ -10,6 +10,8 @@ mod policy;
 mod pool;
 mod resilience;
 mod route;
+#[cfg(test)]
+mod sample;
 
 pub(crate) use admin::*;
 pub(crate) use health::*;

@@ -186,7 +186,7 @@ fn process_key() -> &'static [SecretKey] {
     static KEY: OnceLock<Vec<SecretKey>> = OnceLock::new();
     KEY.get_or_init(|| {
         let mut key = [0; 32];
-        rand::fill(&mut key).map(|()| SecretKey(key)).into_iter().collect()
+        rand::fill(&mut key).map(|()| SecretKey::new(key, None)).into_iter().collect()
     })
 }
 
@@ -204,7 +204,7 @@ mod tests {
             secure: None,
             http_only: true,
             same_site: SameSite::Lax,
-            keys: vec![SecretKey([7; 32])],
+            keys: vec![SecretKey::new([7; 32], None)],
         };
         Stickiness::compile("app", &config)
     }

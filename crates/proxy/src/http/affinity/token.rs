@@ -90,7 +90,8 @@ impl Tokens {
 }
 
 impl Key {
-    fn new(SecretKey(secret): &SecretKey) -> Option<Self> {
+    fn new(key: &SecretKey) -> Option<Self> {
+        let secret = key.expose();
         let named = digest::digest(
             &digest::SHA256,
             &[b"evenkeel sticky key id", secret.as_slice()].concat(),
@@ -108,7 +109,10 @@ mod tests {
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
     fn tokens(pool: &str, keys: &[u8]) -> Tokens {
-        Tokens::new(pool, &keys.iter().map(|byte| SecretKey([*byte; 32])).collect::<Vec<_>>())
+        Tokens::new(
+            pool,
+            &keys.iter().map(|byte| SecretKey::new([*byte; 32], None)).collect::<Vec<_>>(),
+        )
     }
 
     fn made(tokens: &Tokens) -> Vec<u8> {
