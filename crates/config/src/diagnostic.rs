@@ -253,10 +253,7 @@ fn of_whole_characters(span: Span, sources: &[Source]) -> Span {
 }
 
 /// The known word closest to what was written, if it is close enough to be meant.
-pub fn closest<'k>(
-    written: &str,
-    known: impl IntoIterator<Item = &'k str>,
-) -> Option<&'k str> {
+pub fn closest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let written = written.to_lowercase();
     let allowed = match written.chars().count() {
         0..=2 => 1,

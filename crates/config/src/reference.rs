@@ -11,6 +11,8 @@ This page is printed by `evenkeel reference`; it is made from the same table tha
 A configuration is YAML (JSON is YAML too), in one file or in several files of a directory.
 `${NAME}` is replaced by an environment variable, `${NAME:-value}` gives a default, `$$` is a `$`.
 Durations are written like `250ms`, `5s` or `1m30s`, sizes like `512B`, `32KiB` or `10MB`.
+`true` may also be written `on` or `yes`, and `false` `off` or `no`. Secrets are never shown: what
+prints a configuration prints `${NAME}` where one came from the environment, else `<secret>`.
 What is not in the tables below is an error: nothing in a file is silently ignored.
 
 Which route wins, from the most important rule: an exact host before a wildcard before any; an exact
@@ -60,6 +62,7 @@ fn explain_words(text: &mut String, key: &str, kind: &Kind) {
             }
         }
         Kind::OneOf(kinds) => kinds.iter().for_each(|kind| explain_words(text, key, kind)),
+        Kind::List(inner) | Kind::OneOrMany(inner) => explain_words(text, key, inner),
         _ => {}
     }
 }

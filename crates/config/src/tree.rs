@@ -12,6 +12,9 @@ const DEPTH_MAX: usize = 64;
 /// Most values, aliases counted each time they are used: about 100,000 routes.
 const NODES_MAX: usize = 2_000_000;
 
+/// Keys of a map up to which looking at each is cheaper than a table of them.
+const MAP_SMALL: usize = 16;
+
 /// A value and where it was written.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
@@ -203,7 +206,7 @@ impl<'r> Reader<'r> {
 
     fn map(&mut self, begin: Span, depth: usize) -> Result<Node, Stop> {
         let mut entries: Vec<(Key, Node)> = Vec::new();
-        let mut seen: HashMap<String, Span> = HashMap::new();
+        let mut seen: HashMap<String, Span> = HashMap::new(); // of a map with many keys
         loop {
             let (event, span) = self.data()?;
             let key = match event {
@@ -219,7 +222,14 @@ impl<'r> Reader<'r> {
             };
             let (event, span) = self.data()?;
             let node = self.node(event, span, depth + 1)?;
-            if let Some(first) = seen.get(&key.text) {
+            if entries.len() == MAP_SMALL {
+                seen.extend(entries.iter().map(|(key, _)| (key.text.clone(), key.span)));
+            }
+            let first = match entries.len() < MAP_SMALL {
+                true => entries.iter().find(|(k, _)| k.text == key.text).map(|(k, _)| k.span),
+                false => seen.get(&key.text).copied(),
+            };
+            if let Some(first) = first {
                 self.findings.push(
                     Diagnostic::error(
                         "duplicate-key",
@@ -227,11 +237,13 @@ impl<'r> Reader<'r> {
                         format!("`{}` is given twice", key.text),
                     )
                     .label("again here")
-                    .also(*first, "first here"),
+                    .also(first, "first here"),
                 );
                 continue;
             }
-            seen.insert(key.text.clone(), key.span);
+            if entries.len() >= MAP_SMALL {
+                seen.insert(key.text.clone(), key.span);
+            }
             entries.push((key, node));
         }
     }

@@ -86,16 +86,16 @@ pub(crate) struct Scope {
 /// Makes a configuration of the merged sources.
 pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     let options = Options::read(root, &ROOT, found);
-    let section = |key: &str, found: &mut Findings| -> Vec<(Key, Node)> {
-        options.node(key).map(|node| crate::read::map(node, found).to_vec()).unwrap_or_default()
+    let section = |key: &str, found: &mut Findings| -> &[(Key, Node)] {
+        options.node(key).map(|node| crate::read::map(node, found)).unwrap_or_default()
     };
     let listeners = section("listeners", found);
     let pools = section("pools", found);
     let policies = section("policies", found);
     let scope = Scope {
-        listeners: Names::collect("listener", &listeners),
-        pools: Names::collect("pool", &pools),
-        policies: Names::collect("policy", &policies),
+        listeners: Names::collect("listener", listeners),
+        pools: Names::collect("pool", pools),
+        policies: Names::collect("policy", policies),
     };
     let workers =
         options.count("workers", found).and_then(|n| NonZeroU32::new(u32::try_from(n).ok()?));
@@ -111,9 +111,8 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     };
     let nodes =
         options.node("routes").map(|node| crate::read::list(node, found)).unwrap_or_default();
-    let routes = route::read_all(nodes, &scope, found);
-    config.routes = routes.iter().map(|(route, _)| route.clone()).collect();
-    let spans: Vec<Span> = routes.iter().map(|(_, span)| *span).collect();
+    let spans: Vec<Span>;
+    (config.routes, spans) = route::read_all(nodes, &scope, found).into_iter().unzip();
     sense::check(&config, &scope, &spans, found);
     config
 }

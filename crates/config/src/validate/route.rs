@@ -26,7 +26,8 @@ pub(super) fn read_all(nodes: &[Node], scope: &Scope, found: &mut Findings) -> V
             None => Match::All(Vec::new()),
         };
         let place = options.node("match").map_or(node.span, |node| node.span);
-        if expand(&matches).is_none() {
+        let alternatives = expand(&matches);
+        if alternatives.is_none() {
             let message =
                 format!("this match stands for more than {ALTERNATIVES_MAX} alternatives");
             found.push(
@@ -51,7 +52,7 @@ pub(super) fn read_all(nodes: &[Node], scope: &Scope, found: &mut Findings) -> V
                 names.insert(name.clone(), node.span);
                 name
             }
-            None => made_name(&matches, &names, all.len()),
+            None => made_name(alternatives.unwrap_or_default(), &names, all.len()),
         };
         names.entry(name.clone()).or_insert(place);
         let policies = scope.policies.find_all(options.node("policies"), found);
@@ -62,8 +63,8 @@ pub(super) fn read_all(nodes: &[Node], scope: &Scope, found: &mut Findings) -> V
 }
 
 /// A name from the first host and path of the match.
-fn made_name(matches: &Match, names: &HashMap<String, Span>, at: usize) -> String {
-    let terms = expand(matches).and_then(|all| all.into_iter().next()).unwrap_or_default();
+fn made_name(alternatives: Vec<Vec<Match>>, names: &HashMap<String, Span>, at: usize) -> String {
+    let terms = alternatives.into_iter().next().unwrap_or_default();
     let mut name = String::new();
     for term in &terms {
         match term {
