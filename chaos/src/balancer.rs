@@ -177,23 +177,24 @@ pub(crate) struct Balancer {
 impl Balancer {
     /// Starts with a configuration.
     pub(crate) fn start(stage: &Stage, kind: Kind, wanted: Wanted) -> Result<Self, Fault> {
-        Self::start_as(stage, kind, kind.name(), wanted, |_| {})
+        Self::start_as(stage, kind, &stage.binaries.join(kind.name()), wanted, |_| {})
     }
 
-    /// Starts the build of Evenkeel that fails when it is asked to.
-    pub(crate) fn start_faulty(
+    /// Starts this build of Evenkeel.
+    pub(crate) fn start_program(
         stage: &Stage,
+        program: &Path,
         wanted: Wanted,
         adjust: impl FnOnce(&mut Command),
     ) -> Result<Self, Fault> {
-        Self::start_as(stage, Kind::Evenkeel, FAULTS, wanted, adjust)
+        Self::start_as(stage, Kind::Evenkeel, program, wanted, adjust)
     }
 
     /// Starts with a configuration, and with what `adjust` does to the command.
     fn start_as(
         stage: &Stage,
         kind: Kind,
-        binary: &str,
+        program: &Path,
         wanted: Wanted,
         adjust: impl FnOnce(&mut Command),
     ) -> Result<Self, Fault> {
@@ -204,7 +205,7 @@ impl Balancer {
         let file = if kind == Kind::Evenkeel { file.with_extension("yaml") } else { file };
         std::fs::write(&file, wanted.text(kind, port, &directory))?;
         let mut command = match kind {
-            Kind::Evenkeel => Command::new(stage.binaries.join(binary)),
+            Kind::Evenkeel => Command::new(program),
             Kind::Nginx => Command::new("/usr/sbin/nginx"),
             Kind::Haproxy => Command::new("/usr/sbin/haproxy"),
         };
@@ -282,6 +283,22 @@ impl Balancer {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).ok()?;
         Some(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Asks it to hand over to the program that is now where its own was; whether it has.
+    pub(crate) fn upgrade(&self, limit: Duration) -> Result<(), String> {
+        let count = |text: &str| self.log().matches(text).count();
+        let (done, failed) = ("upgraded: the new process serves", "upgrade failed");
+        let before = (count(done), count(failed));
+        for process in self.serving() {
+            let _ = Command::new("kill").args(["-USR2", &process.to_string()]).status();
+        }
+        let answered = within(limit, || (count(done), count(failed)) != before);
+        match answered {
+            Some(_) if count(done) > before.0 => Ok(()),
+            Some(_) => Err(self.log().lines().filter(|line| line.contains(failed)).collect()),
+            None => Err("no answer".into()),
+        }
     }
 
     /// Everything it has logged.

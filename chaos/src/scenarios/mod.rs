@@ -98,5 +98,6 @@ pub(crate) static ALL: &[Scenario] = &[
     ),
     scenario("F13", "a name changes within TTL + 1 s; its resolver fails: 0 failed", names::f13),
     scenario("F14", "413 during an upload of 10 MiB: 99.99 % of clients read it", failing::f14),
+    scenario("L13", "nobody reads the access log: 0 failed, p99 at most doubled", suffering::l13),
     scenario("L16", "the balancer is stopped for 5 s: 0 failed, nobody ejected", suffering::l16),
 ];

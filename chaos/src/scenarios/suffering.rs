@@ -1,12 +1,13 @@
 //! Servers that are slow, fail fast, flap, stop, or are all gone; and a balancer that was stopped.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use evenkeel_tools::load::{Load, SLOT, Slot};
 
 use crate::Fault;
 use crate::backend::Backend;
-use crate::balancer::Kind;
+use crate::balancer::{Balancer, Kind, Wanted};
 use crate::journal::now;
 use crate::row::Row;
 use crate::stage::{Stage, pause};
@@ -160,6 +161,35 @@ pub(crate) fn f12(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     let log = balancer.log();
     let ejections = log.lines().filter(|line| line.contains("ejected")).count();
     row.must(ejections == 0, || format!("{ejections} ejections"));
+    Ok(row)
+}
+
+/// Latencies of a quiet machine below this tell nothing.
+const JITTER: Duration = Duration::from_millis(5);
+
+/// The access log goes to a pipe that nobody reads.
+pub(crate) fn l13(stage: &Stage, _: Kind) -> Result<Row, Fault> {
+    let backends = stage.backends(2)?;
+    let load = Load { rate: stage.rate(1_000.0, 5_000.0), ..Load::default() };
+    let time = Duration::from_secs(stage.either(3, 60));
+    let program = stage.binaries.join("evenkeel");
+    let start = |stuck: bool| {
+        Balancer::start_program(stage, &program, Wanted::of(&backends), |command| {
+            if stuck {
+                command.arg("--access-log=json").stdout(Stdio::piped());
+            }
+        })
+    };
+    let quiet = start(false)?;
+    let quiet = stage.load_for(time, Load { address: quiet.address(), ..load.clone() });
+    let balancer = start(true)?;
+    let (load, tag) = (Load { address: balancer.address(), ..load }, "stuck-".into());
+    let mut row = Row::of(stage.load_for(time, Load { tag, ..load }));
+    row.must_lose_nothing();
+    let (before, after) = (quiet.latency.at(0.99), row.outcome.latency.at(0.99));
+    row.must(after <= before.max(JITTER) * 2, || format!("p99 {before:.1?} became {after:.1?}"));
+    let told = balancer.log().contains("lines are lost");
+    row.must(stage.short || told, || "it does not tell that lines are lost".into());
     Ok(row)
 }
 
