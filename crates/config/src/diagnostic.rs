@@ -99,6 +99,9 @@ pub struct Report {
     /// In the order found.
     pub diagnostics: Vec<Diagnostic>,
     sources: Vec<Source>,
+    /// Of each source: where its line ends are. Without, ten thousand findings would each count
+    /// the lines before them.
+    line_ends: Vec<Vec<usize>>,
 }
 
 impl Report {
@@ -112,7 +115,11 @@ impl Report {
         }
         let place = |d: &Diagnostic| d.span.map(|span| (span.source, span.start));
         diagnostics.sort_by_key(|d| (place(d).is_none(), place(d)));
-        Self { diagnostics, sources: sources.to_vec() }
+        let line_ends = |source: &Source| -> Vec<usize> {
+            source.text.match_indices('\n').map(|(at, _)| at).collect()
+        };
+        let line_ends = sources.iter().map(line_ends).collect();
+        Self { diagnostics, sources: sources.to_vec(), line_ends }
     }
 
     /// At least one error.
@@ -210,10 +217,12 @@ impl Report {
     /// File, line and column (from 1) of a place.
     pub fn place(&self, span: Span) -> Option<(&str, usize, usize)> {
         let source = self.sources.get(span.source as usize)?;
-        let before = source.text.get(..clamp(span, &source.text).start)?;
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-        Some((&source.name, line, column))
+        let line_ends = self.line_ends.get(span.source as usize)?;
+        let start = clamp(span, &source.text).start;
+        let line = line_ends.partition_point(|end| *end < start);
+        let begin = line.checked_sub(1).and_then(|last| line_ends.get(last)).map_or(0, |at| at + 1);
+        let column = source.text.get(begin..start)?.chars().count();
+        Some((&source.name, line + 1, column + 1))
     }
 }
 
