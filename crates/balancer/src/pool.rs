@@ -297,6 +297,12 @@ impl Pool {
         self.budget.withdraw(&self.shared, nanos)
     }
 
+    /// Whether nothing succeeds at all: then not even a request that no server has seen is worth
+    /// another try.
+    pub fn is_hopeless(&self) -> bool {
+        self.budget.is_hopeless()
+    }
+
     /// When to hedge: the p95 of the time to the response head, at least 5 ms; `None` as long as
     /// too little is known. Needs [`Rules::hedge`].
     pub fn hedge_delay(&self) -> Option<Duration> {

@@ -50,18 +50,28 @@ impl RetryBudget {
             self.window.add(now, 0, 1);
             return true;
         }
-        self.failures < HOPELESS && spare(pool, self.budget.min, now)
+        !self.is_hopeless() && spare(pool, self.budget.min, now)
+    }
+
+    /// Nothing succeeds at all.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.failures >= HOPELESS
     }
 }
 
-/// One of the `min` tries of this second, of all workers.
+/// The minimum is counted in periods of this many seconds: after a silence, a few failures in the
+/// same second must not be too many.
+const PERIOD: u64 = 5;
+
+/// One of the tries of this period, `min` for each of its seconds, of all workers.
 fn spare(pool: &SharedPool, min: u32, now: u64) -> bool {
-    let second = now / SECOND;
+    let period = now / (PERIOD * SECOND);
+    let most = u64::from(min).saturating_mul(PERIOD);
     let spared = pool.spared().fetch_update(Relaxed, Relaxed, |word| {
         let (of, count) = (word >> 32, word & u64::from(u32::MAX));
-        // A clock read a moment earlier counts for the later second.
-        let (of, count) = if second > of { (second, 0) } else { (of, count) };
-        (count < u64::from(min)).then_some((of << 32) | (count + 1))
+        // A clock read a moment earlier counts for the later period.
+        let (of, count) = if period > of { (period, 0) } else { (of, count) };
+        (count < most).then_some((of << 32) | (count + 1))
     });
     spared.is_ok()
 }

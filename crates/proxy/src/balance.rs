@@ -1,10 +1,10 @@
-//! From a pool's configuration to the algorithm that balances it, and from a request to the key
-//! that is hashed.
+//! From a pool's configuration to the algorithms that balance it and that keep its clients with a
+//! server, and from a request to the keys that these hash.
 
 use std::net::IpAddr;
 
 use evenkeel_balancer::{Algorithm, algorithm as make, hash_key};
-use evenkeel_config::model::{Balance, HashKey, HashKind, HashTable};
+use evenkeel_config::model::{Balance, HashKey, HashKind, HashTable, Prefix, Sticky};
 
 use crate::route::{RequestView, key};
 
@@ -24,6 +24,14 @@ pub(crate) fn algorithm(balance: &Balance) -> Box<dyn Algorithm> {
     }
 }
 
+/// The algorithm for requests that have an affinity key, if the pool goes by one.
+pub(crate) fn affinity_algorithm(sticky: Option<&Sticky>) -> Option<Box<dyn Algorithm>> {
+    match sticky? {
+        Sticky::Cookie(_) => None,
+        Sticky::Key(_, table) | Sticky::Source(_, table) => Some(hashed(table)),
+    }
+}
+
 fn hashed(table: &HashTable) -> Box<dyn Algorithm> {
     match table.kind {
         HashKind::Ring => Box::new(make::RingHash::new(table.bounded_load)),
@@ -35,18 +43,68 @@ fn hashed(table: &HashTable) -> Box<dyn Algorithm> {
 /// no such thing.
 pub(crate) fn key(balance: &Balance, view: &RequestView<'_>) -> Option<u64> {
     match balance {
-        Balance::IpHash(_) => Some(hash_address(view.client)),
-        Balance::ConsistentHash(hash) => match &hash.key {
-            HashKey::ClientIp => Some(hash_address(view.client)),
-            other => key::balance_key(other, view).map(|bytes| hash_key(&bytes)),
-        },
+        Balance::IpHash(hash) => Some(hash_network(view.client, hash.prefix)),
+        Balance::ConsistentHash(hash) => hash_of(&hash.key, view),
         _ => None,
     }
 }
 
-fn hash_address(address: IpAddr) -> u64 {
-    match address {
-        IpAddr::V4(v4) => hash_key(&v4.octets()),
-        IpAddr::V6(v6) => hash_key(&v6.octets()),
+/// The hash of what the client stays with a server by; `None` if by nothing that is hashed, or the
+/// request has no such thing.
+pub(crate) fn affinity(sticky: Option<&Sticky>, view: &RequestView<'_>) -> Option<u64> {
+    match sticky? {
+        Sticky::Cookie(_) => None,
+        Sticky::Key(key, _) => hash_of(key, view),
+        Sticky::Source(prefix, _) => Some(hash_network(view.client, *prefix)),
+    }
+}
+
+fn hash_of(key: &HashKey, view: &RequestView<'_>) -> Option<u64> {
+    match key {
+        HashKey::ClientIp => Some(hash_network(view.client, ALL)),
+        other => key::balance_key(other, view).map(|bytes| hash_key(&bytes)),
+    }
+}
+
+/// The whole address.
+const ALL: Prefix = Prefix { ipv4: 32, ipv6: 128 };
+
+/// The hash of the network that an address is in; an IPv4 one in an IPv6 one counts as IPv4.
+fn hash_network(address: IpAddr, prefix: Prefix) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(prefix.ipv4)));
+            hash_key(&(u32::from(v4) & mask.unwrap_or(0)).to_be_bytes())
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(u32::from(prefix.ipv6)));
+            hash_key(&(u128::from(v6) & mask.unwrap_or(0)).to_be_bytes())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(address: &str, ipv4: u8, ipv6: u8) -> u64 {
+        hash_network(address.parse().unwrap(), Prefix { ipv4, ipv6 })
+    }
+
+    #[test]
+    fn clients_of_one_network_are_one() {
+        assert_eq!(hash("192.0.2.1", 24, 64), hash("192.0.2.200", 24, 64));
+        assert_ne!(hash("192.0.2.1", 24, 64), hash("192.0.3.1", 24, 64));
+        assert_ne!(hash("192.0.2.1", 32, 64), hash("192.0.2.2", 32, 64));
+        assert_eq!(hash("2001:db8::1", 32, 64), hash("2001:db8::ffff:0:1", 32, 64));
+        assert_ne!(hash("2001:db8:0:1::1", 32, 64), hash("2001:db8:0:2::1", 32, 64));
+        assert_ne!(hash("2001:db8::1", 32, 128), hash("2001:db8::2", 32, 128));
+        assert_eq!(hash("::ffff:192.0.2.1", 32, 64), hash("192.0.2.1", 32, 128));
+        assert_eq!(hash("192.0.2.1", 0, 0), hash("198.51.100.1", 0, 0));
+    }
+
+    #[test]
+    fn a_whole_address_is_hashed_as_it_always_was() {
+        assert_eq!(hash("192.0.2.1", 32, 64), hash_key(&[192, 0, 2, 1]));
     }
 }

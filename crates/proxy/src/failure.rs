@@ -3,6 +3,7 @@
 
 use evenkeel_balancer::{FailureKind, Unavailable};
 use evenkeel_codec::{ChunkError, RequestError, ResponseError};
+use evenkeel_config::model::RetryOn;
 
 /// An exchange that cannot be answered by a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub enum Retry {
     /// A server may have acted on it: only an idempotent request may be sent again (RFC 9110
     /// §9.2.2).
     IfIdempotent,
+    /// It may: the retry budget has been charged for it already.
+    Paid,
     /// Not at all.
     Never,
 }
@@ -65,6 +68,14 @@ pub enum Reason {
     NoHealthyServer,
     /// Every server was tried.
     AllServersTried,
+    /// All servers are saturated, and as many requests wait for them as may.
+    QueueFull,
+    /// All servers were saturated for as long as a request waits for one.
+    QueueTimeout,
+    /// Too many of the pool's answers were failures: it is left alone for a while.
+    BreakerOpen,
+    /// The server has as many connections as it may.
+    ServerConnections,
     /// The server refused the connection.
     ConnectRefused,
     /// The connection did not stand in time.
@@ -123,6 +134,10 @@ impl Reason {
             Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::BreakerOpen
+            | Self::ServerConnections
             | Self::OutOfDescriptors => 503,
             Self::ConnectRefused
             | Self::ConnectFailed
@@ -131,17 +146,6 @@ impl Reason {
             | Self::ResponseTruncated
             | Self::BadResponse(_) => 502,
             Self::ConnectTimeout | Self::ResponseTimeout | Self::UpstreamIdle => 504,
-        }
-    }
-
-    /// What it says about the server, if it is a server's fault.
-    pub fn kind(self) -> FailureKind {
-        match self {
-            Self::ConnectRefused | Self::ConnectFailed => FailureKind::Refused,
-            Self::ConnectTimeout => FailureKind::ConnectTimeout,
-            Self::ResponseTimeout | Self::UpstreamIdle => FailureKind::Timeout,
-            Self::BadResponse(_) => FailureKind::Malformed,
-            _ => FailureKind::Reset,
         }
     }
 
@@ -161,6 +165,10 @@ impl Reason {
             Self::NoServers => "no_servers",
             Self::NoHealthyServer => "no_healthy_server",
             Self::AllServersTried => "all_servers_tried",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::BreakerOpen => "breaker_open",
+            Self::ServerConnections => "server_connections",
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
@@ -173,6 +181,32 @@ impl Reason {
             Self::OutOfDescriptors => "out_of_descriptors",
             Self::TooManyConnections => "too_many_connections",
             Self::Panicked => "internal_error",
+        }
+    }
+
+    /// What it says about the server; `None` if nothing.
+    pub fn kind(self) -> Option<FailureKind> {
+        match self {
+            Self::ConnectRefused | Self::ConnectFailed => Some(FailureKind::Refused),
+            Self::ConnectTimeout => Some(FailureKind::ConnectTimeout),
+            Self::UpstreamReset | Self::UpstreamClosed | Self::ResponseTruncated => {
+                Some(FailureKind::Reset)
+            }
+            Self::BadResponse(_) => Some(FailureKind::Malformed),
+            Self::ResponseTimeout | Self::UpstreamIdle => Some(FailureKind::Timeout),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of those after which another server is asked.
+    pub fn is_among(self, on: &RetryOn) -> bool {
+        match self {
+            Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed => on.connect,
+            Self::UpstreamReset | Self::UpstreamClosed => on.reset,
+            Self::ResponseTimeout | Self::UpstreamIdle => on.timeout,
+            // These say nothing about the next server.
+            Self::OutOfDescriptors | Self::ServerConnections => true,
+            _ => false,
         }
     }
 
@@ -193,6 +227,10 @@ impl Reason {
             | Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::BreakerOpen
+            | Self::ServerConnections
             | Self::OutOfDescriptors
             | Self::Panicked => Fault::Proxy,
             _ => Fault::Upstream,
@@ -204,10 +242,10 @@ impl From<Unavailable> for Failure {
     fn from(why: Unavailable) -> Self {
         Self::new(match why {
             Unavailable::NoServers => Reason::NoServers,
-            Unavailable::NoneHealthy | Unavailable::Saturated | Unavailable::BreakerOpen => {
-                Reason::NoHealthyServer
-            }
+            Unavailable::NoneHealthy => Reason::NoHealthyServer,
             Unavailable::AllTried => Reason::AllServersTried,
+            Unavailable::Saturated => Reason::QueueFull,
+            Unavailable::BreakerOpen => Reason::BreakerOpen,
         })
     }
 }

@@ -3,17 +3,20 @@
 //! when a new snapshot is adopted meanwhile.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{
-    Lease, Outcome, Pick, Pool, ServerId, ServerSpec, SharedPool, Unavailable,
+    Connection, Lease, Outcome, Pick, Pool, ServerId, ServerSpec, SharedPool, Unavailable, Waiting,
+    hash_key,
 };
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::{ListenerId, PoolId};
 
 use crate::counters::ServerCounters;
+use crate::http::queue::Queue;
 use crate::http::upstream::UpstreamConnection;
 use crate::http::upstream::conn_pool::ConnPool;
 use crate::shared::{ListenerKey, Publication};
@@ -34,6 +37,12 @@ pub struct Generation {
 pub struct PoolState {
     name: Rc<str>,
     balancer: RefCell<Pool>,
+    /// Requests that wait for one of its servers.
+    pub(crate) queue: Queue,
+    /// Most connections to a server.
+    connections_max: Cell<Option<u32>>,
+    /// Servers by the hash of their key, if clients are bound to them by a cookie.
+    by_hash: RefCell<HashMap<u64, ServerId>>,
     pub(crate) idle: RefCell<ConnPool<Box<UpstreamConnection>>>,
     /// By slot of the server.
     known: RefCell<Vec<Rc<KnownServer>>>,
@@ -122,6 +131,9 @@ impl PoolState {
         let keep = &settings.config.keep_alive;
         Self {
             name: settings.config.name.as_str().into(),
+            queue: Queue::default(),
+            connections_max: Cell::new(None),
+            by_hash: RefCell::default(),
             balancer: RefCell::new(Pool::new(shared.clone(), algorithm, seed)),
             idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
             known: RefCell::new(Vec::new()),
@@ -145,6 +157,14 @@ impl PoolState {
         let now = evenkeel_runtime::now();
         balancer.set_rules(crate::rules::rules(&settings.config), now);
         balancer.set_servers(specs, now);
+        balancer.set_affinity(crate::balance::affinity_algorithm(settings.config.sticky.as_ref()));
+        self.connections_max.set(settings.config.breaker.server_connections);
+        let mut by_hash = self.by_hash.borrow_mut();
+        by_hash.clear();
+        if settings.stickiness.is_some() {
+            let hash = |id| Some(hash_key(balancer.server(id)?.key.as_bytes()));
+            by_hash.extend(balancer.servers().ids().filter_map(|id| Some((hash(id)?, id))));
+        }
         let mut known = self.known.borrow_mut();
         known.clear();
         for id in balancer.servers().ids() {
@@ -177,10 +197,67 @@ impl PoolState {
 
     /// Chooses a server and counts the request as its load until the lease is given back.
     pub(crate) fn lease(self: &Rc<Self>, pick: Pick<'_>) -> Result<Leased, Unavailable> {
+        let leased = self.pick(pick)?;
+        match self.connections_max.get() {
+            Some(most) if !leased.may_connect(most) => self.lease_elsewhere(pick, leased, most),
+            _ => Ok(leased),
+        }
+    }
+
+    fn pick(self: &Rc<Self>, pick: Pick<'_>) -> Result<Leased, Unavailable> {
         let lease = self.balancer.borrow_mut().pick(pick)?;
         let known = self.known.borrow().get(lease.server.slot as usize).cloned();
         let Some(known) = known else { return Err(Unavailable::NoneHealthy) };
         Ok(Leased { pool: self.clone(), server: lease.server, known, lease: Some(lease) })
+    }
+
+    /// Passes over servers that have all the connections they may.
+    fn lease_elsewhere(
+        self: &Rc<Self>,
+        pick: Pick<'_>,
+        mut full: Leased,
+        most: u32,
+    ) -> Result<Leased, Unavailable> {
+        const PASSED_OVER_MAX: usize = 64;
+        let mut tried = pick.tried.to_vec();
+        for _ in 0..PASSED_OVER_MAX {
+            tried.push(full.server);
+            full.put_back();
+            full = match self.pick(pick.tried(&tried)) {
+                Ok(leased) if leased.may_connect(most) => return Ok(leased),
+                Ok(leased) => leased,
+                Err(Unavailable::AllTried) => return Err(Unavailable::Saturated),
+                Err(other) => return Err(other),
+            };
+        }
+        full.put_back();
+        Err(Unavailable::Saturated)
+    }
+
+    /// The server whose key has this hash.
+    pub(crate) fn find(&self, hash: u64) -> Option<ServerId> {
+        self.by_hash.borrow().get(&hash).copied()
+    }
+
+    /// Asks for one try beside the first one; `false`: there must be none.
+    pub(crate) fn withdraw(&self, now: Instant) -> bool {
+        self.balancer.borrow_mut().withdraw(now)
+    }
+
+    /// Whether nothing succeeds at all.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.balancer.borrow().is_hopeless()
+    }
+
+    /// When to ask a second server though the first has not failed; `None` as long as too little is
+    /// known.
+    pub(crate) fn hedge_delay(&self) -> Option<Duration> {
+        self.balancer.borrow().hedge_delay()
+    }
+
+    /// A place among those that may wait, in all workers.
+    pub(crate) fn wait(&self) -> Option<Waiting> {
+        self.balancer.borrow().wait()
     }
 }
 
@@ -205,22 +282,56 @@ impl Leased {
         &self.pool
     }
 
+    /// A connection to the server, counted until it is dropped. At the server's limit, one that is
+    /// kept makes room.
+    pub(crate) fn connect(&self) -> Option<Connection> {
+        let connect = || self.pool.balancer.borrow().connect(self.server);
+        connect().or_else(|| {
+            let kept = self.pool.idle.borrow_mut().take(self.server, |_| true);
+            drop(kept?);
+            connect()
+        })
+    }
+
+    /// Whether there is a connection for it, or may be another one.
+    fn may_connect(&self, most: u32) -> bool {
+        let balancer = self.pool.balancer.borrow();
+        let open = balancer.server(self.server).map_or(0, |server| server.shared.connections());
+        open < most || self.pool.idle.borrow().newest(self.server).is_some()
+    }
+
+    /// It was not used at all.
+    fn put_back(&mut self) {
+        self.lease = None;
+    }
+
+    /// Tells the pool how it goes, before it is over.
+    pub(crate) fn judge(&mut self, outcome: Outcome, now: Instant) {
+        if let Some(lease) = &mut self.lease {
+            self.pool.balancer.borrow_mut().judge(lease, outcome, now);
+        }
+    }
+
     /// Tells the pool how it went.
     pub(crate) fn finish(mut self, outcome: Outcome, now: Instant) {
+        self.end(outcome, now);
+    }
+
+    fn end(&mut self, outcome: Outcome, now: Instant) {
         if let Some(lease) = self.lease.take() {
             self.pool.balancer.borrow_mut().finish(lease, outcome, now);
+            self.pool.queue.call_first();
         }
     }
 }
 
 impl Drop for Leased {
     fn drop(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            if plant::is(Bug::LoadLeaks) {
-                return std::mem::forget(lease);
-            }
-            let now = evenkeel_runtime::now();
-            self.pool.balancer.borrow_mut().finish(lease, Outcome::Abandoned, now);
+        if plant::is(Bug::LoadLeaks) {
+            return std::mem::forget(self.lease.take());
+        }
+        if self.lease.is_some() {
+            self.end(Outcome::Abandoned, evenkeel_runtime::now());
         }
     }
 }

@@ -150,6 +150,11 @@ impl Pump {
         matches!(self.source, Source::Done)
     }
 
+    /// Something of it has been framed for the receiver.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.blocks > 0
+    }
+
     /// Whether all of the message is at hand when `received` bytes of its body are; only before it
     /// is begun.
     pub(crate) fn fits(&self, received: usize) -> bool {
@@ -158,6 +163,14 @@ impl Pump {
             Source::Exact(left) => *left <= received as u64,
             Source::Chunked(_) | Source::UntilClose => false,
         }
+    }
+
+    /// Takes the message from the buffer without passing it on. Whether all of it was there, and
+    /// nothing besides.
+    pub(crate) fn takes_all(mut self, buffer: &mut Buffer) -> bool {
+        let framed = self.frame(buffer).is_ok();
+        buffer.consume(self.block.consumed);
+        framed && self.is_received() && buffer.is_empty()
     }
 
     /// Nothing of the message has been written.

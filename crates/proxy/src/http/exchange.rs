@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use evenkeel_balancer::{Outcome, Pick, ServerId};
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Method, RequestHead, path};
 use evenkeel_config::model::{Action, EncodedSlash, ListenerId, PoolId, RouteId};
@@ -15,17 +14,15 @@ use crate::access_log;
 use crate::buffer::Buffer;
 use crate::connection::Connection;
 use crate::counters::count_status;
-use crate::failure::{Failure, Fault, Reason, Retry};
-use crate::generation::{Generation, KnownServer, Leased};
+use crate::failure::{Failure, Fault, Reason};
+use crate::generation::{Generation, KnownServer};
 use crate::http::affinity::Bound;
-use crate::http::body::{Pump, Sink, Source};
 use crate::http::downstream::h1::Next;
 #[cfg(feature = "fault-injection")]
 use crate::http::fault;
 use crate::http::forwarded::{self, RequestId};
 use crate::http::interim::Interims;
-use crate::http::upstream::{self, Answer, Attempt};
-use crate::http::{hops, local_reply, relay};
+use crate::http::{hops, local_reply, tries};
 use crate::policy::Chain;
 use crate::route::RequestView;
 use crate::snapshot::{ListenerSettings, RouteSettings};
@@ -224,10 +221,10 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
         return Err(Failure::new(Reason::NoRoute));
     };
     match &route.action {
-        Action::Pool(pool) => forward(exchange, *pool).await,
+        Action::Pool(pool) => tries::forward(exchange, *pool).await,
         Action::Split(shares) => {
             let pool = draw(exchange, shares).ok_or_else(|| Failure::new(Reason::NoServers))?;
-            forward(exchange, pool).await
+            tries::forward(exchange, pool).await
         }
         Action::Redirect(redirect) => Ok(local_reply::redirect(exchange, redirect).await),
         Action::Respond(respond) => Ok(local_reply::respond(exchange, respond).await),
@@ -270,7 +267,8 @@ fn refuse_long_body(exchange: &Exchange<'_>) -> Result<(), Failure> {
     }
 }
 
-fn body_max(exchange: &Exchange<'_>) -> u64 {
+/// The longest request body that is taken.
+pub(crate) fn body_max(exchange: &Exchange<'_>) -> u64 {
     exchange.listener().and_then(|listener| listener.config.limits.body).unwrap_or(u64::MAX)
 }
 
@@ -288,172 +286,6 @@ fn draw(exchange: &Exchange<'_>, shares: &[(PoolId, u32)]) -> Option<PoolId> {
         at -= weight;
     }
     None
-}
-
-/// Tries servers until one answers or another try is not allowed, then passes its answer on.
-async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failure> {
-    exchange.pool = Some(id);
-    let generation = exchange.generation.clone();
-    let (Some(pool), Some(settings)) = (generation.pool(id), generation.snapshot.pool(id)) else {
-        return Err(Failure::new(Reason::NoServers));
-    };
-    exchange.bound = settings.stickiness.as_ref().and_then(|sticky| sticky.read(exchange));
-    let key = crate::balance::key(&settings.config.balance, &exchange.view());
-    let source = match exchange.head.body {
-        BodyLength::None | BodyLength::UntilClose => Source::Done,
-        BodyLength::Exact(length) => Source::Exact(length),
-        BodyLength::Chunked => Source::Chunked(upstream::request_decoder(exchange)),
-    };
-    let sink = match exchange.head.body {
-        BodyLength::Chunked => Sink::Chunked,
-        _ => Sink::Identity,
-    };
-    let mut pump = Pump::new(Vec::new(), source, sink, body_max(exchange));
-    let mut tried = Tried::default();
-    let mut failed = None;
-    loop {
-        let lease = pool.lease(Pick { key, ..Pick::new(exchange.started).tried(tried.servers()) });
-        let lease = match (lease, failed) {
-            (Ok(lease), _) => lease,
-            // Nobody else is left. One that broke off may do better on another connection; one that
-            // cannot be reached will not.
-            (
-                Err(_),
-                Some(Failure { reason: Reason::UpstreamClosed | Reason::UpstreamReset, .. }),
-            ) => pool.lease(Pick { key, ..Pick::new(exchange.started) })?,
-            // What the last server did says more than that there is no other.
-            (Err(_), Some(failure)) => {
-                settle(exchange, &mut pump);
-                return Err(failure);
-            }
-            (Err(unavailable), None) => return Err(unavailable.into()),
-        };
-        tried.note(lease.server);
-        exchange.tries = exchange.tries.saturating_add(1);
-        if failed.is_some() {
-            exchange.connection.worker.counters.retries.add(1);
-        }
-        let begun = if exchange.tries == 1 { exchange.started } else { runtime::now() };
-        match upstream::send(exchange, settings, &lease, &mut pump).await {
-            Attempt::Answered(answer) => {
-                return pass_on(exchange, lease, answer, &mut pump, begun).await;
-            }
-            Attempt::ClientFailed(failure) => {
-                settle(exchange, &mut pump);
-                return Err(failure);
-            }
-            Attempt::ServerFailed(failure) => {
-                blame(exchange, lease, failure, begun);
-                if may_retry(exchange, settings.config.retry.attempts, failure)
-                    && pump.is_replayable()
-                {
-                    failed = Some(failure);
-                    continue;
-                }
-                settle(exchange, &mut pump);
-                return Err(failure);
-            }
-        }
-    }
-}
-
-/// Passes a server's answer on to the client and accounts for it.
-async fn pass_on(
-    exchange: &mut Exchange<'_>,
-    lease: Leased,
-    answer: Answer,
-    pump: &mut Pump,
-    begun: Instant,
-) -> Result<Next, Failure> {
-    let latency = runtime::now().saturating_duration_since(begun);
-    exchange.first_byte = Some(latency);
-    let status = answer.head.status;
-    let known = lease.known();
-    count_status(&known.counters.statuses, status);
-    known.counters.latency.record(latency);
-    let outcome = Outcome::of_status(status, latency);
-    let end = relay::relay(exchange, &lease, answer, pump).await;
-    let now = runtime::now();
-    if let relay::End::ServerFailed(reason, _) | relay::End::Unsent(reason) = &end {
-        tell(exchange, lease.known(), *reason, now);
-    }
-    let (next, outcome) = match end {
-        relay::End::Complete(next) => (Ok(next), outcome),
-        relay::End::ServerFailed(reason, next) => {
-            exchange.failure = Some(reason);
-            (Ok(next), Outcome::Failure { latency, kind: reason.kind() })
-        }
-        relay::End::Unsent(reason) => {
-            (Err(Failure::new(reason)), Outcome::Failure { latency, kind: reason.kind() })
-        }
-        relay::End::ClientFailed(reason) => {
-            exchange.failure = Some(reason);
-            (Ok(Next::Abort), outcome)
-        }
-    };
-    lease.finish(outcome, now);
-    next
-}
-
-/// Takes what was received of the request off the buffer.
-fn settle(exchange: &mut Exchange<'_>, pump: &mut Pump) {
-    exchange.received = pump.is_received();
-    exchange.body_bytes_in = pump.body_bytes;
-    let head = pump.settle(&mut exchange.buffer);
-    exchange.connection.worker.stock.give_scratch(head);
-}
-
-/// Counts and logs a server's failure, whether or not the client will notice.
-fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, begun: Instant) {
-    let now = runtime::now();
-    tell(exchange, lease.known(), failure.reason, now);
-    let latency = now.saturating_duration_since(begun);
-    lease.finish(Outcome::Failure { latency, kind: failure.reason.kind() }, now);
-}
-
-/// Servers that an exchange was sent to. More tries than it holds are made like the last one.
-#[derive(Default)]
-struct Tried {
-    servers: [ServerId; 8],
-    count: usize,
-}
-
-impl Tried {
-    fn note(&mut self, server: ServerId) {
-        if let Some(place) = self.servers.get_mut(self.count) {
-            *place = server;
-            self.count += 1;
-        }
-    }
-
-    fn servers(&self) -> &[ServerId] {
-        self.servers.get(..self.count).unwrap_or_default()
-    }
-}
-
-/// Counts a server's failure, and says in the process log which server did what, once in a while.
-fn tell(exchange: &Exchange<'_>, known: &KnownServer, reason: Reason, now: Instant) {
-    known.counters.failures.add(1);
-    let pool = exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id));
-    if let Some(untold) = known.tells(now) {
-        tracing::warn!(
-            pool = %pool.map_or("", |pool| pool.config.name.as_str()),
-            server = %known.target.key,
-            reason = %reason.word(),
-            request_id = %exchange.request_id.text(),
-            untold,
-            "server failed"
-        );
-    }
-}
-
-fn may_retry(exchange: &Exchange<'_>, attempts: u32, failure: Failure) -> bool {
-    let left = exchange.tries <= attempts;
-    match failure.retry {
-        Retry::Safe => left,
-        Retry::IfIdempotent => left && exchange.head.method.is_idempotent(),
-        Retry::Never => false,
-    }
 }
 
 /// Counts and logs a finished exchange.

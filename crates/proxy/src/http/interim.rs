@@ -30,13 +30,6 @@ pub(crate) enum Refusal {
 }
 
 impl Interims {
-    /// How many came.
-    pub(crate) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// Passes one on, to a client that understands it: an HTTP/1.0 client does not, and one that
-    /// did not expect a 100 has no use for it.
     /// Counts one more; whether it is one too many.
     fn add(&mut self, length: usize) -> bool {
         self.count = self.count.saturating_add(1);

@@ -2,18 +2,22 @@
 
 pub(crate) mod affinity;
 pub(crate) mod body;
+mod client_watch;
 pub(crate) mod downstream;
 pub(crate) mod exchange;
 #[cfg(feature = "fault-injection")]
 mod fault;
 pub(crate) mod forwarded;
 pub(crate) mod heads;
+mod hedge;
 pub(crate) mod hops;
 pub(crate) mod interim;
 pub(crate) mod local_reply;
 pub(crate) mod patience;
+pub(crate) mod queue;
 pub(crate) mod relay;
 pub(crate) mod sign_in;
 pub(crate) mod splice;
+mod tries;
 pub(crate) mod tunnel;
 pub(crate) mod upstream;

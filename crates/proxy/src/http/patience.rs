@@ -26,7 +26,9 @@ pub(crate) struct Patience {
     first_byte: Duration,
     server_idle: Duration,
     /// Since when the response is waited for.
-    sent_at: Option<Instant>,
+    pub(crate) sent_at: Option<Instant>,
+    /// When somebody else may be asked, if the response is still waited for.
+    alarm: Option<Instant>,
     /// The client holds its body back until the server says 100 (RFC 9110 §10.1.1).
     awaits_continue: bool,
     client: ClientClock,
@@ -63,14 +65,10 @@ impl ClientClock {
 
 impl Patience {
     pub(crate) fn new(exchange: &Exchange<'_>, pool: &PoolTimeouts) -> Self {
-        let began = match exchange.first_byte {
-            None if exchange.tries <= 1 => exchange.started,
-            _ => runtime::now(),
-        };
         let client: Option<&ListenerTimeouts> =
             exchange.listener().map(|listener| &listener.config.timeouts);
         Self {
-            last: began,
+            last: runtime::now(),
             seen: (0, 0),
             body_idle: client.map_or(Duration::ZERO, |c| c.body_idle),
             body_rate_min: client.map_or(0, |c| c.body_rate_min),
@@ -79,9 +77,21 @@ impl Patience {
             first_byte: pool.first_byte,
             server_idle: pool.idle,
             sent_at: None,
+            alarm: None,
             awaits_continue: exchange.head.expects_continue,
             client: ClientClock::default(),
         }
+    }
+
+    /// While the response is waited for, the timer goes off at `alarm` at the latest.
+    pub(crate) fn with_alarm(mut self, alarm: Option<Instant>, sent_at: Option<Instant>) -> Self {
+        (self.alarm, self.sent_at) = (alarm, sent_at);
+        self
+    }
+
+    /// Whether it is the alarm that went off.
+    pub(crate) fn is_alarmed(&self, sent: bool) -> bool {
+        sent && self.alarm.is_some_and(|alarm| alarm <= runtime::now())
     }
 
     /// The server has asked for the body.
@@ -97,7 +107,8 @@ impl Patience {
             return exchange.connection.state.allow_until(runtime::now() + self.first_byte);
         }
         let deadline = if sent {
-            *self.sent_at.get_or_insert(self.last) + self.first_byte
+            let patient = *self.sent_at.get_or_insert(self.last) + self.first_byte;
+            self.alarm.map_or(patient, |alarm| alarm.min(patient))
         } else if self.blames_client(pump, sent) {
             self.client.runs(self.last);
             let idle = self.last + self.body_idle;

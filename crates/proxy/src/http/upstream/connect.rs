@@ -5,54 +5,87 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 
+use evenkeel_balancer::Connection;
 use evenkeel_runtime::{self as runtime, ConnectOptions, TcpStream};
 
 use super::UpstreamConnection;
 use crate::failure::{Failure, Reason};
+use crate::generation::Leased;
 use crate::http::exchange::Exchange;
 use crate::snapshot::{PoolSettings, Target};
+use crate::worker::Worker;
 
 /// Connects to the first of the server's addresses that answers. The timeout is for all of them.
 pub(super) async fn connect(
     exchange: &Exchange<'_>,
     settings: &PoolSettings,
-    target: &Target,
+    lease: &Leased,
 ) -> Result<Box<UpstreamConnection>, Failure> {
+    let counted = count(lease)?;
     let state = &exchange.connection.state;
-    state.allow_until(runtime::now() + settings.config.timeouts.connect);
+    let retry = &settings.config.retry;
+    let mut limit = settings.config.timeouts.connect;
+    if let Some(time) = retry.try_timeout.filter(|_| exchange.tries <= retry.attempts) {
+        limit = limit.min(time);
+    }
+    state.allow_until(runtime::now() + limit);
+    let target = &lease.known().target;
+    let mut opening = pin!(open(&exchange.connection.worker, target));
+    let opened = poll_fn(|cx| {
+        if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
+            return Poll::Ready(Some(opened));
+        }
+        state.timer.poll_expired(cx).map(|()| None)
+    });
+    match opened.await {
+        None => Err(Failure::unsent(Reason::ConnectTimeout)),
+        Some(Err(reason)) => Err(Failure::unsent(reason)),
+        Some(Ok(stream)) => Ok(into_connection(stream, settings, counted)),
+    }
+}
+
+/// Counts a connection that is about to be opened. At the server's limit, one that is kept makes
+/// room.
+pub(crate) fn count(lease: &Leased) -> Result<Connection, Failure> {
+    let full = || Failure::unsent(Reason::ServerConnections);
+    lease.connect().ok_or_else(full)
+}
+
+/// Tries one address after the other; has no time limit of its own.
+pub(crate) async fn open(worker: &Worker, target: &Target) -> Result<TcpStream, Reason> {
     let options = ConnectOptions::default();
     let mut last = Reason::ConnectFailed;
     for address in target.addresses.iter() {
-        let mut connecting = pin!(TcpStream::connect(*address, &options));
-        let connected = poll_fn(|cx| {
-            if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
-                return Poll::Ready(Some(connected));
-            }
-            state.timer.poll_expired(cx).map(|()| None)
-        });
-        match connected.await {
-            None => return Err(Failure::unsent(Reason::ConnectTimeout)),
-            Some(Ok(stream)) => {
-                let now = runtime::now();
-                let keep = &settings.config.keep_alive;
-                return Ok(Box::new(UpstreamConnection {
-                    stream,
-                    opened: now,
-                    idle_since: now,
-                    idle_max: keep.idle,
-                    age_max: keep.age_max,
-                }));
-            }
-            Some(Err(error)) => last = classify(exchange, &error),
+        match TcpStream::connect(*address, &options).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = classify(worker, &error),
         }
     }
-    Err(Failure::unsent(last))
+    Err(last)
 }
 
-fn classify(exchange: &Exchange<'_>, error: &io::Error) -> Reason {
+/// A connection that has just been opened.
+pub(crate) fn into_connection(
+    stream: TcpStream,
+    settings: &PoolSettings,
+    counted: Connection,
+) -> Box<UpstreamConnection> {
+    let now = runtime::now();
+    let keep = &settings.config.keep_alive;
+    Box::new(UpstreamConnection {
+        stream,
+        opened: now,
+        idle_since: now,
+        idle_max: keep.idle,
+        age_max: keep.age_max,
+        _counted: counted,
+    })
+}
+
+fn classify(worker: &Worker, error: &io::Error) -> Reason {
     if runtime::is_out_of_descriptors(error) {
         tracing::warn!(%error, "cannot connect: out of descriptors");
-        exchange.connection.worker.sweep_idle(true);
+        worker.sweep_idle(true);
         return Reason::OutOfDescriptors;
     }
     match error.kind() {

@@ -2,31 +2,32 @@
 //! Owns what a try's failure means; not whether there is another one.
 
 pub(crate) mod conn_pool;
-mod connect;
+pub(crate) mod connect;
+mod flight;
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use evenkeel_balancer::Connection;
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
-    BodyLength, ChunkedDecoder, Field, HeadLimits, Known, Method, Parse, RequestContext,
-    ResponseError, ResponseHead, TrailerLimits,
+    BodyLength, ChunkedDecoder, Field, Known, RequestContext, ResponseHead, TrailerLimits,
 };
 use evenkeel_runtime::{self as runtime, TcpStream};
+
+pub(crate) use self::flight::{Arrived, Flight, Verdict, context};
 
 use crate::buffer::Buffer;
 use crate::counters::ServerCounters;
 use crate::failure::{Failure, Reason};
 use crate::generation::Leased;
-use crate::http::body::{Pump, PumpError};
+use crate::http::body::{Pump, PumpError, Sink, Source};
+use crate::http::client_watch::ClientWatch;
 use crate::http::exchange::Exchange;
 use crate::http::patience::Patience;
-use crate::http::{forwarded, interim};
+use crate::http::{forwarded, sign_in};
 use crate::snapshot::PoolSettings;
-
-/// Largest response head: 64 KiB in 200 fields. Beyond: 502.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, line: 16 * 1024, fields: 200 };
 
 /// A connection to a server.
 pub(crate) struct UpstreamConnection {
@@ -37,6 +38,8 @@ pub(crate) struct UpstreamConnection {
     /// How long it is kept without a request; the server may have asked for less.
     idle_max: Duration,
     age_max: Duration,
+    /// Counts it, for as long as it is open.
+    _counted: Connection,
 }
 
 impl UpstreamConnection {
@@ -68,61 +71,61 @@ pub(crate) enum Attempt {
     Answered(Answer),
     ServerFailed(Failure),
     ClientFailed(Failure),
+    /// The alarm went off while the answer was waited for; it may be waited for on.
+    Late,
 }
 
-/// Sends the request to the leased server and waits for its final response head.
+/// Sends the request to the leased server and waits for its final response head, or for the `alarm`.
+/// With a `flight` that an alarm interrupted: waits on. An interrupted flight is left in its place.
 pub(crate) async fn send(
     exchange: &mut Exchange<'_>,
     settings: &PoolSettings,
     lease: &Leased,
     pump: &mut Pump,
+    flight: &mut Option<Flight>,
+    alarm: Option<Instant>,
 ) -> Attempt {
     let known = lease.known();
-    let target = &known.target;
-    let mut head = exchange.connection.worker.stock.take_scratch();
-    forwarded::write_request(&mut head, exchange, settings, target);
-    exchange.connection.worker.stock.give_scratch(pump.replay(head));
-    exchange.connection.state.send_to(known.clone());
-    exchange.server = Some(known.clone());
+    if flight.is_none() {
+        let mut head = exchange.connection.worker.stock.take_scratch();
+        forwarded::write_request(&mut head, exchange, settings, &known.target);
+        exchange.connection.worker.stock.give_scratch(pump.replay(head));
+        exchange.connection.state.send_to(known.clone());
+        exchange.server = Some(known.clone());
+    }
     let mut fresh = false;
     loop {
-        let kept = if fresh { None } else { take_kept(exchange, lease, pump) };
-        let reused = kept.is_some();
-        exchange.reused = reused;
-        let connection = match kept {
-            Some(connection) => connection,
-            None => match connect::connect(exchange, settings, target).await {
-                Ok(connection) => connection,
-                Err(failure) => return Attempt::ServerFailed(failure),
-            },
-        };
-        count_try(&known.counters, reused);
-        let before = connection.stream.total_written();
-        let mut buffer = Buffer::default();
-        let mut response = exchange.connection.worker.heads.response();
-        let waited =
-            receive(exchange, settings, &connection.stream, pump, &mut buffer, &mut response);
-        let received = waited.await;
+        if flight.is_none() {
+            let kept = if fresh { None } else { take_kept(exchange, lease, pump) };
+            let reused = kept.is_some();
+            exchange.reused = reused;
+            let connection = match kept {
+                Some(connection) => connection,
+                None => match connect::connect(exchange, settings, lease).await {
+                    Ok(connection) => connection,
+                    Err(failure) => return Attempt::ServerFailed(failure),
+                },
+            };
+            count_try(&known.counters, reused);
+            *flight = Some(Flight::new(exchange, connection, reused));
+        }
+        let Some(under_way) = flight.as_mut() else { continue };
+        let received = receive(exchange, settings, under_way, pump, alarm).await;
+        if let Received::Late = received {
+            return Attempt::Late;
+        }
+        let Some(ended) = flight.take() else { continue };
         match received {
-            Received::Head { request_sent, request_broken, body_unasked } => {
-                return Attempt::Answered(Answer {
-                    head: response,
-                    buffer,
-                    connection,
-                    request_sent,
-                    request_broken,
-                    body_unasked,
-                });
-            }
-            Received::Lost { reason, silent, closed } => {
-                let untouched = silent && buffer.is_empty();
-                give_back(exchange, buffer, response);
-                let unsent = pump.is_unsent()
-                    || (closed && connection.stream.peer_took_nothing_since(before));
+            Received::Head => return Attempt::Answered(ended.into_answer()),
+            Received::Late => return Attempt::Late,
+            Received::Lost { reason, closed } => {
+                let unsent = pump.is_unsent() || (closed && ended.was_not_seen());
                 let idempotent = exchange.head.method.is_idempotent();
                 let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
-                if reused && untouched && pump.is_replayable() && may_repeat {
-                    // It died while it was idle; the server is not to blame.
+                let died_idle = ended.reused && !ended.answered;
+                ended.give_up(exchange);
+                if died_idle && pump.is_replayable() && may_repeat {
+                    // The server is not to blame.
                     known.counters.stale.add(1);
                     let head = pump.replay(Vec::new());
                     pump.replay(head);
@@ -132,12 +135,12 @@ pub(crate) async fn send(
                 let failure = if unsent { Failure::unsent(reason) } else { Failure::sent(reason) };
                 return Attempt::ServerFailed(failure);
             }
-            Received::Refused(reason) => {
-                give_back(exchange, buffer, response);
-                return Attempt::ServerFailed(Failure::new(reason));
+            Received::Refused(failure) => {
+                ended.give_up(exchange);
+                return Attempt::ServerFailed(failure);
             }
             Received::ClientFailed(reason) => {
-                give_back(exchange, buffer, response);
+                ended.give_up(exchange);
                 return Attempt::ClientFailed(Failure::new(reason));
             }
         }
@@ -159,15 +162,11 @@ fn decoder(limits: TrailerLimits, fields: &[Field], bytes: &[u8]) -> Box<Chunked
     decoder
 }
 
-fn give_back(exchange: &Exchange<'_>, buffer: Buffer, response: Box<ResponseHead>) {
-    exchange.connection.worker.stock.give(buffer);
-    exchange.connection.worker.heads.give_response(response);
-}
-
 /// A request that could not be sent again is only sent on a connection that was in use within this
 /// time: no server closes that soon, so the two do not meet on the way.
 const RECENT: Duration = Duration::from_secs(1);
 
+/// A kept connection on which this request may be sent.
 fn take_kept(
     exchange: &Exchange<'_>,
     lease: &Leased,
@@ -186,6 +185,21 @@ fn take_kept(
     idle.take(lease.server, |kept| kept.is_usable(now))
 }
 
+/// Puts away an answer that nobody gets. Its connection is kept if all of it is here already: what is
+/// not is not waited for.
+pub(crate) fn discard(exchange: &Exchange<'_>, lease: &Leased, answer: Answer, pump: &Pump) {
+    let Answer { head, mut buffer, connection, request_sent, body_unasked, .. } = answer;
+    let source = response_source(&head, buffer.all());
+    let is_whole = Pump::new(Vec::new(), source, Sink::Identity, u64::MAX).takes_all(&mut buffer);
+    let clean = request_sent && pump.is_received() && !body_unasked;
+    let bound = sign_in::is_bound(exchange, &head, buffer.all());
+    if is_whole && clean && head.persistent && !bound && head.status != 101 {
+        keep(lease, connection, &head);
+    }
+    exchange.connection.worker.stock.give(buffer);
+    exchange.connection.worker.heads.give_response(head);
+}
+
 /// Keeps a connection for the next request.
 pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head: &ResponseHead) {
     connection.idle_since = runtime::now();
@@ -197,7 +211,14 @@ pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head
     lease.pool().idle.borrow_mut().put(lease.server, connection);
 }
 
-fn count_try(counters: &ServerCounters, reused: bool) {
+/// A kept connection for a request that can be sent again.
+pub(crate) fn take_any_kept(lease: &Leased) -> Option<Box<UpstreamConnection>> {
+    let now = runtime::now();
+    lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.is_usable(now))
+}
+
+/// Counts a request that goes out.
+pub(crate) fn count_try(counters: &ServerCounters, reused: bool) {
     counters.requests.add(1);
     if reused {
         counters.reused.add(1);
@@ -208,222 +229,117 @@ fn count_try(counters: &ServerCounters, reused: bool) {
 
 enum Received {
     /// The final head is complete.
-    Head {
-        request_sent: bool,
-        request_broken: bool,
-        body_unasked: bool,
-    },
-    /// The connection ended first. `silent`: not a byte of a response came. `closed`: in order.
+    Head,
+    /// The connection ended first. `closed`: in order.
     Lost {
         reason: Reason,
-        silent: bool,
         closed: bool,
     },
     /// The server will not, or not in time, give a usable response.
-    Refused(Reason),
+    Refused(Failure),
     ClientFailed(Reason),
+    Late,
 }
 
 enum Event {
-    Head(usize),
-    Lost { reason: Reason, closed: bool },
-    Refused(Reason),
+    Arrived(Arrived),
+    Refused(Failure),
     ClientFailed(Reason),
+    Late,
 }
 
 /// Writes the request while watching for the response; interim responses are passed on.
 async fn receive(
     exchange: &mut Exchange<'_>,
     settings: &PoolSettings,
-    server: &TcpStream,
+    flight: &mut Flight,
     pump: &mut Pump,
-    buffer: &mut Buffer,
-    response: &mut ResponseHead,
+    alarm: Option<Instant>,
 ) -> Received {
+    let patience = Patience::new(exchange, &settings.config.timeouts);
     let mut waiter = Waiter {
-        context: RequestContext {
-            is_head: exchange.head.method == Method::Head && !plant::is(Bug::HeadHasContent),
-            offers_upgrade: exchange.head.upgrade.is_some(),
-        },
-        patience: Patience::new(exchange, &settings.config.timeouts),
-        request_sent: false,
-        request_broken: false,
-        client_ended: false,
+        context: context(exchange),
+        patience: patience.with_alarm(alarm, flight.sent_at),
+        client: ClientWatch::default(),
     };
-    let interims_before = exchange.interims.count();
-    let mut body_unasked = exchange.head.expects_continue;
     loop {
-        let event = poll_fn(|cx| waiter.poll(cx, exchange, server, pump, buffer, response)).await;
-        match event {
-            Event::Head(length)
-                if (100..200).contains(&response.status) && response.status != 101 =>
-            {
-                match interim::pass_on(exchange, response, buffer.filled(), length).await {
-                    Ok(()) => {}
-                    Err(interim::Refusal::TooMany) => {
-                        return Received::Refused(Reason::BadResponse(
-                            ResponseError::TooManyInterim,
-                        ));
-                    }
-                    Err(interim::Refusal::Client) => {
-                        return Received::ClientFailed(Reason::ClientGone);
-                    }
-                }
-                if response.status == 100 {
-                    waiter.patience.server_continues();
-                    body_unasked = false;
-                }
-                buffer.consume(length);
-                buffer.release();
-                response.clear();
+        let event = poll_fn(|cx| waiter.poll(cx, exchange, flight, pump)).await;
+        let length = match event {
+            Event::Arrived(Arrived::Head(length)) => length,
+            Event::Arrived(Arrived::Lost { reason, closed }) => {
+                return Received::Lost { reason, closed };
             }
-            Event::Head(_)
-                if response.status == 101
-                    && !is_offered(exchange, response, buffer)
-                    && !plant::is(Bug::UnaskedUpgrade) =>
-            {
-                let error = ResponseError::UnexpectedUpgrade;
-                return Received::Refused(Reason::BadResponse(error));
+            Event::Arrived(Arrived::Malformed(error)) => {
+                return Received::Refused(Failure::new(Reason::BadResponse(error)));
             }
-            Event::Head(length) => {
-                buffer.keep(length);
-                return Received::Head {
-                    request_sent: waiter.request_sent,
-                    request_broken: waiter.request_broken,
-                    body_unasked,
-                };
-            }
-            Event::Lost { reason, closed } => {
-                return Received::Lost {
-                    reason,
-                    silent: exchange.interims.count() == interims_before,
-                    closed,
-                };
-            }
-            Event::Refused(reason) => return Received::Refused(reason),
+            Event::Refused(failure) => return Received::Refused(failure),
             Event::ClientFailed(reason) => return Received::ClientFailed(reason),
+            Event::Late => {
+                flight.sent_at = waiter.patience.sent_at;
+                return Received::Late;
+            }
+        };
+        match flight.judge(exchange, length).await {
+            Verdict::Final => return Received::Head,
+            Verdict::Interim { is_continue: true } => waiter.patience.server_continues(),
+            Verdict::Interim { is_continue: false } => {}
+            Verdict::Malformed(error) => {
+                return Received::Refused(Failure::new(Reason::BadResponse(error)));
+            }
+            Verdict::ClientGone => return Received::ClientFailed(Reason::ClientGone),
         }
     }
-}
-
-/// A server may only switch to a protocol that the client offered (RFC 9110 §7.8).
-fn is_offered(exchange: &Exchange<'_>, response: &ResponseHead, buffer: &Buffer) -> bool {
-    exchange.head.upgrade.is_some_and(|offered| {
-        response.is_upgrade_to(buffer.filled(), offered.of(exchange.buffer.all()))
-    })
 }
 
 struct Waiter {
     context: RequestContext,
     patience: Patience,
-    request_sent: bool,
-    request_broken: bool,
-    client_ended: bool,
+    client: ClientWatch,
 }
 
 impl Waiter {
     fn poll(
         &mut self,
-        cx: &mut std::task::Context<'_>,
+        cx: &mut Context<'_>,
         exchange: &mut Exchange<'_>,
-        server: &TcpStream,
+        flight: &mut Flight,
         pump: &mut Pump,
-        buffer: &mut Buffer,
-        response: &mut ResponseHead,
     ) -> Poll<Event> {
-        let client = &exchange.connection.stream;
-        if !self.request_sent && !self.request_broken {
+        if !flight.request_sent && !flight.request_broken {
+            let (client, server) = (&exchange.connection.stream, &flight.connection.stream);
             match pump.poll(cx, client, server, &mut exchange.buffer) {
-                Poll::Ready(Ok(())) => self.request_sent = true,
+                Poll::Ready(Ok(())) => flight.request_sent = true,
                 // The server may have answered before it stopped reading.
-                Poll::Ready(Err(PumpError::Sink)) => self.request_broken = true,
+                Poll::Ready(Err(PumpError::Sink)) => flight.request_broken = true,
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Event::ClientFailed(of_client(&error)));
                 }
                 Poll::Pending => {}
             }
         }
-        // What came behind an interim response is here already.
-        if !buffer.is_empty()
-            && let Some(event) = self.parse(buffer, response)
-        {
-            return Poll::Ready(event);
+        let stock = &exchange.connection.worker.stock;
+        if let Poll::Ready(arrived) = flight.poll_head(cx, &self.context, stock) {
+            return Poll::Ready(Event::Arrived(arrived));
         }
-        loop {
-            let stock = &exchange.connection.worker.stock;
-            if buffer.is_absent() {
-                *buffer = stock.take();
-            } else if buffer.is_full() {
-                buffer.grow(buffer.size() * 2); // the parser stops it at RESPONSE_LIMITS
-            }
-            match server.poll_read(cx, buffer.spare()) {
-                // Who waits holds no block: the same few, warm ones serve all.
-                Poll::Pending if buffer.is_empty() => {
-                    stock.give(std::mem::take(buffer));
-                    if self.request_sent {
-                        stock.shrink(&mut exchange.buffer);
-                    }
-                    break;
-                }
-                Poll::Pending => break,
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Event::Lost {
-                        reason: Reason::UpstreamClosed,
-                        closed: true,
-                    });
-                }
-                Poll::Ready(Err(_)) => {
-                    return Poll::Ready(Event::Lost {
-                        reason: Reason::UpstreamReset,
-                        closed: false,
-                    });
-                }
-                Poll::Ready(Ok(read)) => buffer.extend(read),
-            }
-            if let Some(event) = self.parse(buffer, response) {
-                return Poll::Ready(event);
-            }
+        let sent = flight.request_sent;
+        if sent && flight.buffer.is_absent() {
+            stock.shrink(&mut exchange.buffer);
         }
-        if self.request_sent && self.poll_client(cx, exchange).is_ready() {
+        if sent && self.client.poll_gone(cx, exchange).is_ready() {
             return Poll::Ready(Event::ClientFailed(Reason::ClientGone));
         }
-        self.patience.watch(exchange, pump, self.request_sent);
-        match exchange.connection.state.timer.poll_expired(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) if self.patience.blames_client(pump, self.request_sent) => {
-                Poll::Ready(Event::ClientFailed(Reason::BodyTimeout))
+        self.patience.watch(exchange, pump, sent);
+        exchange.connection.state.timer.poll_expired(cx).map(|()| {
+            if self.patience.is_alarmed(sent) {
+                Event::Late
+            } else if self.patience.blames_client(pump, sent) {
+                Event::ClientFailed(Reason::BodyTimeout)
+            } else if sent {
+                Event::Refused(Failure::sent(Reason::ResponseTimeout))
+            } else {
+                Event::Refused(Failure::sent(Reason::UpstreamIdle))
             }
-            Poll::Ready(()) if self.request_sent => {
-                Poll::Ready(Event::Refused(Reason::ResponseTimeout))
-            }
-            Poll::Ready(()) => Poll::Ready(Event::Refused(Reason::UpstreamIdle)),
-        }
-    }
-
-    fn parse(&self, buffer: &Buffer, response: &mut ResponseHead) -> Option<Event> {
-        match response.parse(buffer.filled(), &RESPONSE_LIMITS, &self.context) {
-            Ok(Parse::Complete(length)) => Some(Event::Head(length)),
-            Ok(Parse::Partial) => None,
-            Err(error) => Some(Event::Refused(Reason::BadResponse(error))),
-        }
-    }
-
-    /// Ready when the client has broken the connection. What it sends meanwhile is its next
-    /// request and waits; ending its half is its right (RFC 9112 §9.6).
-    fn poll_client(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-        exchange: &mut Exchange<'_>,
-    ) -> Poll<()> {
-        while !self.client_ended && !exchange.buffer.is_full() {
-            match exchange.connection.stream.poll_read(cx, exchange.buffer.spare()) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => self.client_ended = true,
-                Poll::Ready(Ok(read)) => exchange.buffer.extend(read),
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-            }
-        }
-        Poll::Pending
+        })
     }
 }
 
@@ -437,8 +353,7 @@ pub(crate) fn of_client(error: &PumpError) -> Reason {
 }
 
 /// How a response body of this length arrives.
-pub(crate) fn response_source(head: &ResponseHead, bytes: &[u8]) -> crate::http::body::Source {
-    use crate::http::body::Source;
+pub(crate) fn response_source(head: &ResponseHead, bytes: &[u8]) -> Source {
     match head.body {
         BodyLength::None => Source::Done,
         BodyLength::Exact(length) => Source::Exact(length),
