@@ -28,3 +28,5 @@ mod rules;
 pub mod shared;
 pub mod snapshot;
 pub mod worker;
+
+pub use http::affinity::{continue_process_key, process_key};

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use super::launch::Launch;
-use super::message::{Manifest, SocketEntry};
+use super::message::{Hidden, Manifest, SocketEntry};
 use super::predecessor::{self, Cancel};
 use super::{Order, Refused, Step, Upgraded};
 use crate::control::sockets::Held;
@@ -46,6 +46,9 @@ impl Upgrading {
             pid: std::process::id(),
             patience_ms: u64::try_from(order.timeout.as_millis()).unwrap_or(u64::MAX),
             sockets: entries,
+            sticky_key: Hidden(
+                evenkeel_proxy::process_key().iter().flat_map(|key| key.0).collect(),
+            ),
             carried,
         };
         let (launch, cancel) = (self.launch.clone(), Cancel::default());

@@ -81,8 +81,21 @@ pub(crate) struct Manifest {
     pub(crate) patience_ms: u64,
     /// In the order in which they are attached.
     pub(crate) sockets: Vec<SocketEntry>,
+    /// With what clients are bound to servers where no key is configured.
+    pub(crate) sticky_key: Hidden,
     /// What the control plane knows beyond its files; its own business.
     pub(crate) carried: serde_json::Value,
+}
+
+/// Bytes that are never shown.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Hidden(pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
 }
 
 /// What a socket is for.

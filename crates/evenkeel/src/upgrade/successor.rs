@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use evenkeel_config::model::SecretKey;
 use evenkeel_runtime::{self as runtime, descriptors};
 
 use super::fault::{self, Point};
@@ -58,7 +59,10 @@ pub(crate) fn begin() -> Result<Option<(Succession, Inherited)>, Failure> {
         fault::hangs_at(Point::Garbage);
     }
     let (manifest, sockets) = receive(&mut line).map_err(|trouble| lost(&trouble))?;
-    let Manifest { pid, version, carried, patience_ms, sockets: entries } = manifest;
+    let Manifest { pid, version, carried, patience_ms, sockets: entries, sticky_key } = manifest;
+    if let Ok(key) = <[u8; 32]>::try_from(sticky_key.0) {
+        evenkeel_proxy::continue_process_key(SecretKey(key));
+    }
     tracing::info!(pid, %version, sockets = entries.len(), "taking over from the old process");
     let patience = Duration::from_millis(patience_ms) + GRACE;
     let inherited = Inherited::from_predecessor(entries, sockets);

@@ -180,11 +180,17 @@ fn seconds() -> u64 {
     runtime::wall_clock().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+static PROCESS_KEY: OnceLock<Vec<SecretKey>> = OnceLock::new();
+
+/// Continues the key of a predecessor; of no use once a pool has been served without a key.
+pub fn continue_process_key(key: SecretKey) {
+    let _ = PROCESS_KEY.set(vec![key]);
+}
+
 /// One key for all pools that have none, for as long as the process lives: a new configuration
-/// leaves its sessions alone.
-fn process_key() -> &'static [SecretKey] {
-    static KEY: OnceLock<Vec<SecretKey>> = OnceLock::new();
-    KEY.get_or_init(|| {
+/// leaves its sessions alone. Empty if there is no randomness.
+pub fn process_key() -> &'static [SecretKey] {
+    PROCESS_KEY.get_or_init(|| {
         let mut key = [0; 32];
         rand::fill(&mut key).map(|()| SecretKey::new(key, None)).into_iter().collect()
     })
