@@ -340,6 +340,37 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_make_a_listener_fail_otherwise_than_by_saying_so() {
+        let json = br#"{"say":"hello","protocol":1,"version":"1","pid":7}"#;
+        let mut frame = b"EVKL\0\0\0\x32\0\0\0\0".to_vec();
+        frame.extend_from_slice(json);
+        let mut random = 0x9e37_79b9_u32;
+        let mut draw = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 17;
+            random ^= random << 5;
+            random as usize % below
+        };
+        let mut understood = 0;
+        for turn in 0..3000 {
+            let mut bytes = frame.clone();
+            for _ in 0..turn % 4 {
+                let at = draw(bytes.len());
+                match draw(3) {
+                    0 => bytes[at] ^= 1 << draw(8),
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b"\0{\"9\xff"[draw(5)]),
+                }
+            }
+            let (a, mut b) = pair();
+            (&a.stream).write_all(&bytes).unwrap();
+            drop(a);
+            understood += usize::from(b.hear(soon()).is_ok());
+        }
+        assert!((750..2500).contains(&understood), "{understood}");
+    }
+
+    #[test]
     fn silence_ends_with_the_deadline_even_in_the_middle_of_a_frame() {
         let (a, mut b) = pair();
         (&a.stream).write_all(b"EVKL\0\0").unwrap();
