@@ -47,7 +47,7 @@ impl Upgrading {
             patience_ms: u64::try_from(order.timeout.as_millis()).unwrap_or(u64::MAX),
             sockets: entries,
             sticky_key: Hidden(
-                evenkeel_proxy::process_key().iter().flat_map(|key| key.0).collect(),
+                evenkeel_proxy::process_key().iter().flat_map(|key| *key.expose()).collect(),
             ),
             carried,
         };

@@ -36,6 +36,9 @@ pub(crate) use self::successor::{Succession, Tether, begin};
 /// How long an upgrade may take in all, until the new process serves.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// However long is asked for: nothing that takes longer will ever be ready.
+const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {

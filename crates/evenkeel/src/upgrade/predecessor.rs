@@ -14,7 +14,7 @@ use evenkeel_runtime::{self as runtime, descriptors};
 
 use super::launch::Launch;
 use super::message::{Line, Manifest, Message, PROTOCOL, SOCKETS_MAX, Trouble};
-use super::{Order, Refused, Step, Upgraded};
+use super::{Order, Refused, Step, TIMEOUT_MAX, Upgraded};
 
 /// Within this an honest program says hello: it reads nothing before.
 const HELLO: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub(crate) fn hand_over(
     sockets: &[OwnedFd],
     cancel: &Cancel,
 ) -> Result<Upgraded, Refused> {
-    let until = runtime::now() + order.timeout;
+    let until = runtime::now() + order.timeout.min(TIMEOUT_MAX);
     if sockets.len() > SOCKETS_MAX {
         let reason = format!("{} sockets are more than {SOCKETS_MAX}", sockets.len());
         return Err(Refused::new(Step::Start, reason));

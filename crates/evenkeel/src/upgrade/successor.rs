@@ -10,6 +10,7 @@ use std::time::Duration;
 use evenkeel_config::model::SecretKey;
 use evenkeel_runtime::{self as runtime, descriptors};
 
+use super::TIMEOUT_MAX;
 use super::fault::{self, Point};
 use super::launch::VARIABLE;
 use super::message::{Line, Manifest, Message, PROTOCOL, SOCKETS_MAX, Trouble};
@@ -61,10 +62,10 @@ pub(crate) fn begin() -> Result<Option<(Succession, Inherited)>, Failure> {
     let (manifest, sockets) = receive(&mut line).map_err(|trouble| lost(&trouble))?;
     let Manifest { pid, version, carried, patience_ms, sockets: entries, sticky_key } = manifest;
     if let Ok(key) = <[u8; 32]>::try_from(sticky_key.0) {
-        evenkeel_proxy::continue_process_key(SecretKey(key));
+        evenkeel_proxy::continue_process_key(SecretKey::new(key, None));
     }
     tracing::info!(pid, %version, sockets = entries.len(), "taking over from the old process");
-    let patience = Duration::from_millis(patience_ms) + GRACE;
+    let patience = Duration::from_millis(patience_ms).min(TIMEOUT_MAX) + GRACE;
     let inherited = Inherited::from_predecessor(entries, sockets);
     Ok(Some((Succession { line, patience, carried }, inherited)))
 }
@@ -150,15 +151,15 @@ impl Succession {
             let _ = line.say(&Message::Sockets, &[], runtime::now() + patience);
         }
         let wait = move || {
-            let until = runtime::now() + patience;
+            let mut silent = Some(runtime::now() + patience);
             let mut heard = said.map(|()| None);
             while let Ok(None) = heard {
                 if leaving.load(Relaxed) {
                     return;
                 }
-                if runtime::now() >= until {
+                // It lives (its end would be heard), so it may still change its mind.
+                if silent.take_if(|until| runtime::now() >= *until).is_some() {
                     tracing::warn!("the old process is silent: both serve");
-                    return;
                 }
                 heard = line.hear_a_little();
             }
