@@ -88,6 +88,11 @@ pub fn servers(source: &Source) -> Result<Vec<model::Server>, Report> {
 /// # Errors
 /// When an address is none.
 pub fn from_targets(listen: &str, to: &[&str]) -> Result<Config, Report> {
+    load(&[source_of_targets(listen, to)], &|_| None).map(|loaded| loaded.config)
+}
+
+/// The text that [`from_targets`] reads.
+pub fn source_of_targets(listen: &str, to: &[&str]) -> Source {
     let quote = |text: &str| Source::json("", &text.into()).text;
     let servers: Vec<String> = to.iter().map(|target| quote(target)).collect();
     let text = format!(
@@ -95,8 +100,7 @@ pub fn from_targets(listen: &str, to: &[&str]) -> Result<Config, Report> {
         quote(listen),
         servers.iter().map(|server| format!("      - {server}\n")).collect::<String>(),
     );
-    let sources = [Source { name: "command line".into(), text }];
-    load(&sources, &|_| None).map(|loaded| loaded.config)
+    Source { name: "command line".into(), text }
 }
 
 /// Files are read as one: maps are joined key by key, lists one after the other.

@@ -59,6 +59,11 @@ impl Failure {
         &self.text
     }
 
+    /// The same for a log or an answer.
+    pub(crate) fn said(&self) -> String {
+        self.text.strip_prefix("error: ").unwrap_or(&self.text).trim_end().to_owned()
+    }
+
     /// Prints the text on standard error and gives the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if !self.text.is_empty() {

@@ -1,13 +1,12 @@
-//! Looking up the names of servers before serving starts: the data path never asks a resolver.
-//! Names are looked up once; a name that has no address ends the start.
+//! Looking up the names of servers before they serve: the data path never asks a resolver. A name
+//! that has no address ends the start, and refuses a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use evenkeel_config::Config;
 use evenkeel_config::model::Address;
-use evenkeel_proxy::snapshot::Resolved;
 
 use crate::failure::{Exit, Failure};
 
@@ -15,17 +14,33 @@ use crate::failure::{Exit, Failure};
 /// not flooded.
 const LOOKUPS_MAX: usize = 16;
 
-/// The addresses of every server that has a name.
-pub(crate) fn resolve(config: &Config) -> Result<Resolved, Failure> {
-    let names = names(config);
-    let mut resolved = Resolved::default();
+/// A name, and the first pool that has it.
+pub(crate) type Name = (Address, String);
+
+/// Names of `config` of which `known` has no address.
+pub(crate) fn unknown(config: &Config, known: &HashMap<Address, Vec<SocketAddr>>) -> Vec<Name> {
+    let mut unknown = BTreeMap::new();
+    for pool in &config.pools {
+        for server in &pool.servers {
+            if let Address::Name(name, port) = &server.address
+                && !known.contains_key(&server.address)
+            {
+                unknown.entry((name.clone(), *port)).or_insert_with(|| pool.name.clone());
+            }
+        }
+    }
+    unknown.into_iter().map(|((name, port), pool)| (Address::Name(name, port), pool)).collect()
+}
+
+/// The addresses of these names, or all that have none. Blocks, maybe for seconds.
+pub(crate) fn look_up(names: Vec<Name>) -> Result<Vec<(Address, Vec<SocketAddr>)>, Failure> {
+    let mut resolved = Vec::new();
     let mut unknown = Vec::new();
-    for (address, pool, found) in look_up(&names) {
+    for (address, pool, found) in ask(&names) {
         match found {
-            Ok(found) => resolved.insert(address, found),
+            Ok(found) => resolved.push((address, found)),
             Err(error) => {
-                let Address::Name(name, _) = &address else { continue };
-                unknown.push(format!("pool `{pool}`: server `{name}` has no address: {error}"));
+                unknown.push(format!("pool `{pool}`: server `{address}` has no address: {error}"));
             }
         }
     }
@@ -36,30 +51,16 @@ pub(crate) fn resolve(config: &Config) -> Result<Resolved, Failure> {
     Err(Failure::new(Exit::Resolve, unknown.join("\nerror: ") + help))
 }
 
-/// Each name once, with the first pool that has it.
-fn names(config: &Config) -> Vec<(Address, &str)> {
-    let mut names = BTreeMap::new();
-    for pool in &config.pools {
-        for server in &pool.servers {
-            if let Address::Name(name, port) = &server.address {
-                names.entry((name.clone(), *port)).or_insert(pool.name.as_str());
-            }
-        }
-    }
-    names.into_iter().map(|((name, port), pool)| (Address::Name(name, port), pool)).collect()
-}
+type Found = (Address, String, io::Result<Vec<SocketAddr>>);
 
-type Found<'n> = (Address, &'n str, io::Result<Vec<SocketAddr>>);
-
-fn look_up<'n>(names: &[(Address, &'n str)]) -> Vec<Found<'n>> {
+fn ask(names: &[Name]) -> Vec<Found> {
     let lane = names.len().div_ceil(LOOKUPS_MAX).max(1);
     std::thread::scope(|scope| {
         let lanes: Vec<_> = names
             .chunks(lane)
             .map(|chunk| {
-                let ask = |(address, pool): &(Address, &'n str)| {
-                    (address.clone(), *pool, addresses(address))
-                };
+                let ask =
+                    |(address, pool): &Name| (address.clone(), pool.clone(), addresses(address));
                 scope.spawn(move || chunk.iter().map(ask).collect::<Vec<_>>())
             })
             .collect();

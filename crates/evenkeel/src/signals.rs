@@ -2,6 +2,7 @@
 //! they lead to. SIGPIPE is ignored by Rust's start-up code already.
 
 use std::io;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -11,6 +12,8 @@ use signal_hook::iterator::Signals;
 pub(crate) enum Request {
     /// SIGTERM or SIGINT: the first ends gently, the second at once.
     End,
+    /// The API: end gently, within this time if one is given.
+    EndBy(Option<Duration>),
     /// SIGHUP: take over a changed configuration.
     Reload,
     /// SIGUSR1: open log files again, after they were moved away.

@@ -35,6 +35,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Source>, Failure> {
     paths.iter().map(|path| read_file(path)).collect()
 }
 
+/// The files that [`read`] reads.
+pub(crate) fn paths(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if path.is_dir() { list(path) } else { Ok(vec![path.to_path_buf()]) }
+}
+
 /// The configuration to run when none is given: the first of [`DEFAULT_PATHS`] that exists.
 pub(crate) fn find() -> Result<PathBuf, Failure> {
     let found = DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists());

@@ -1,5 +1,6 @@
-//! The life of the serving process: starts the workers, watches them, tells them to drain, and
-//! ends. The only file that speaks to the data plane; what a request goes through is not here.
+//! The life of the serving process: starts the workers and the control plane, watches them, tells
+//! them to drain, and ends. What is changed meanwhile is the control plane's business, what a request
+//! goes through the workers'.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
@@ -7,21 +8,33 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use evenkeel_config::Config;
 use evenkeel_config::model::Shutdown;
+use evenkeel_config::{Config, Report};
 use evenkeel_proxy::counters::WorkerCounters;
-use evenkeel_proxy::shared::{Ledger, Publication, Shared};
+use evenkeel_proxy::shared::{Ledger, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
-use evenkeel_proxy::worker::{self, Adoption, Command, Drain, Opening, Setup};
+use evenkeel_proxy::worker::{self, Command, Drain, Setup};
 use evenkeel_runtime::{self as runtime, mailbox};
+use serde_json::Value;
+use tokio::sync::watch as latest;
 
+use crate::cli::refused;
 use crate::control::access_logs::AccessLogs;
+use crate::control::actor::Actor;
+use crate::control::drains::Drains;
+use crate::control::intent::CommandLine;
+use crate::control::origin::Origin;
+use crate::control::plane::{self, Plane};
 use crate::control::readings;
 pub(crate) use crate::control::readings::ServerReading;
 use crate::control::sockets::Sockets;
+use crate::control::state::{self, Kept, Pinned, Text};
+use crate::control::view::Stand;
+use crate::control::wanted::{File, Wanted};
+use crate::control::{Handle, Message};
 use crate::failure::{Exit, Failure};
 use crate::signals::Request;
-use crate::upgrade::{Inherited, Launch, Order, Refused, Tether, Upgraded, Upgrading};
+use crate::upgrade::{Inherited, Launch, Order, Tether, Upgraded, Upgrading};
 use crate::{resolve, systemd};
 
 /// Events that may wait for the supervisor; workers send a handful each, signals beyond are
@@ -31,7 +44,7 @@ const EVENTS_MAX: usize = 1024;
 const COMMANDS_MAX: usize = 1024;
 /// While draining, a connection without a request is closed after this much silence: long enough
 /// for a request that is on its way, short enough not to hold up the end.
-const IDLE_GRACE: Duration = Duration::from_millis(500);
+pub(crate) const IDLE_GRACE: Duration = Duration::from_millis(500);
 /// How much longer than its drain, or than an order to end at once, a worker may take.
 const END_GRACE: Duration = Duration::from_secs(2);
 /// How often the supervisor looks around while serving, and while draining.
@@ -44,8 +57,8 @@ pub(crate) enum Event {
     Request(Request),
     /// A worker has ended.
     Ended(usize, Result<(), String>),
-    /// An upgrade has ended: another process serves, or nothing has changed.
-    HandedOver(Result<Upgraded, Refused>),
+    /// Another process serves: this one may end.
+    HandedOver(Upgraded),
     /// The old process has left everything to this one.
     InCharge,
 }
@@ -61,6 +74,11 @@ impl Events {
         let _ = self.0.send(Event::InCharge);
     }
 
+    /// Another process serves.
+    pub(crate) fn handed_over(&self, upgraded: Upgraded) {
+        let _ = self.0.send(Event::HandedOver(upgraded));
+    }
+
     /// Passes on what the outside world asks for.
     pub(crate) fn request(&self, request: Request) {
         // If a thousand events wait, one more request says nothing new.
@@ -74,57 +92,194 @@ pub(crate) fn events() -> (Events, Receiver<Event>) {
     (Events(sender), inbox)
 }
 
-/// Workers that serve.
+/// With what a process starts.
+pub(crate) struct Start {
+    pub(crate) origin: Origin,
+    pub(crate) wanted: Wanted,
+    pub(crate) pinned: Option<Pinned>,
+    /// What that comes to.
+    pub(crate) config: Config,
+    /// What is doubtful about the file.
+    pub(crate) warnings: Report,
+    /// Said once there is a log.
+    complaint: Option<String>,
+}
+
+impl Start {
+    /// Reads the configuration, and what was changed at runtime before: what a predecessor carries
+    /// over, else what `admin.state` keeps.
+    pub(crate) fn of(
+        origin: Origin,
+        command_line: CommandLine,
+        carried: Option<Value>,
+    ) -> Result<Self, Failure> {
+        let sources = origin.read()?;
+        let (mut file, mut warnings) = File::read(sources).map_err(|report| refused(&report))?;
+        let mut complaint = None;
+        let carried = carried.and_then(|value| serde_json::from_value::<Kept>(value).ok());
+        let kept = match (carried, &file.config.admin.state) {
+            (Some(carried), _) => Some(carried),
+            (None, Some(path)) => state::read(path).unwrap_or_else(|why| {
+                complaint = Some(why);
+                None
+            }),
+            (None, None) => None,
+        };
+        let kept = kept.unwrap_or_default();
+        let is_instead = |pinned: &Pinned| pinned.instead_of == Text::all(&file.sources);
+        let pinned = kept.pinned.filter(is_instead);
+        if let Some(pinned) = &pinned
+            && let Ok((earlier, doubts)) = File::read(Text::sources(&pinned.serves))
+        {
+            (file, warnings) = (earlier, doubts);
+        }
+        let version = kept.version + 1;
+        let (wanted, config) = Wanted::new(file, kept.overlay, version, command_line);
+        Ok(Self { pinned, warnings, complaint, ..Self::new(origin, wanted, config) })
+    }
+
+    /// With this and nothing else.
+    pub(crate) fn new(origin: Origin, wanted: Wanted, config: Config) -> Self {
+        Self { origin, wanted, pinned: None, config, warnings: Report::default(), complaint: None }
+    }
+}
+
+/// A process that serves.
 pub(crate) struct Running {
     workers: Vec<mailbox::Sender<Command>>,
-    counters: Vec<Arc<WorkerCounters>>,
-    publication: Publication,
+    counters: Arc<[Arc<WorkerCounters>]>,
     shared: Arc<Shared>,
-    shutdown: Shutdown,
-    logs: AccessLogs,
-    sockets: Sockets,
-    upgrading: Upgrading,
-    events: Events,
+    handle: Handle,
+    /// Closed when the control plane has ended.
+    control: Receiver<()>,
+    /// How many were bound at the start.
+    sockets: usize,
     since: Instant,
 }
 
-/// Starts the workers. They accept nothing until [`Running::accept`].
+/// Starts the workers and the control plane. Nothing is accepted until [`Running::accept`].
 pub(crate) fn start(
-    config: &Config,
+    start: Start,
     events: Events,
     inherited: &mut Inherited,
 ) -> Result<Running, Failure> {
-    let resolved = resolve::resolve(config)?;
+    let Start { origin, mut wanted, pinned, config, complaint, .. } = start;
+    let names = resolve::unknown(&config, &Default::default());
+    let addresses = resolve::look_up(names)?.into_iter().collect();
     let cores = runtime::available_cores();
     let count = config.workers.map_or(cores.len().max(1), |n| n.get() as usize);
     let descriptors = runtime::raise_descriptor_limit();
     let mut sockets = Sockets::new(count);
-    sockets.commit(sockets.plan(&config.listeners, |_| false, inherited)?);
-    let logs = AccessLogs::start(config)?;
+    let closed = |name: &str| wanted.overlay.closed.contains(name);
+    sockets.commit(sockets.plan(&config.listeners, closed, inherited)?);
+    let now = runtime::now();
+    let mut logs = AccessLogs::default();
+    logs.commit(logs.prepare(&config)?, now, now);
     let seed = RandomState::new().build_hasher().finish();
-    let publication = Ledger::new(count).publish(Snapshot::compile(config, &resolved));
+    let mut ledger = Ledger::new(count);
+    let resolved = plane::resolved(&addresses);
+    let publication = ledger.publish(Snapshot::compile(&config, &resolved));
     let shared = Shared::new(count, descriptors, seed);
+    let counters: Arc<[Arc<WorkerCounters>]> = (0..count).map(|_| Arc::default()).collect();
     let (workers, inboxes): (Vec<_>, Vec<_>) =
         (0..count).map(|_| mailbox::channel(COMMANDS_MAX)).unzip();
-    let running = Running {
-        counters: (0..count).map(|_| Arc::default()).collect(),
-        workers,
-        publication,
-        shared,
-        shutdown: config.shutdown.clone(),
-        logs,
-        sockets,
-        upgrading: Upgrading::new(Launch::of_this_process()),
-        events: events.clone(),
-        since: runtime::now(),
-    };
     for (index, inbox) in inboxes.into_iter().enumerate() {
-        // Pinning helps only when each core has a worker to itself.
-        let core = if count == cores.len() { cores.get(index).copied() } else { None };
-        let setup = running.setup(index, core, seed.wrapping_add(index as u64), inbox);
+        let setup = Setup {
+            index,
+            // Pinning helps only when each core has a worker to itself.
+            core: if count == cores.len() { cores.get(index).copied() } else { None },
+            seed: seed.wrapping_add(index as u64),
+            publication: publication.clone(),
+            openings: Vec::new(),
+            shared: shared.clone(),
+            counters: counters.get(index).cloned().unwrap_or_default(),
+            inbox,
+            peers: workers.clone(),
+            logs: logs.sinks(),
+        };
         spawn(setup, events.clone())?;
     }
-    Ok(running)
+    let at = runtime::wall_clock();
+    wanted.note("start", Vec::new(), at);
+    let config = Arc::new(config);
+    let (stand, follow) = latest::channel(Arc::new(Stand {
+        version: wanted.version,
+        changed: at,
+        instance: RandomState::new().build_hasher().finish(),
+        started: now,
+        config: config.clone(),
+        overlay: Arc::default(),
+        publication: publication.clone(),
+        shared: shared.clone(),
+        workers: counters.clone(),
+        addresses: Arc::default(),
+        drains: Arc::default(),
+        history: Arc::default(),
+        inert: Arc::default(),
+        refused: None,
+        unkept: None,
+        draining: false,
+    }));
+    if let Some(complaint) = complaint {
+        tracing::error!("{complaint}");
+    }
+    let (handle, inbox) = Handle::new(follow);
+    let held = sockets.held().iter().flat_map(|held| &held.sockets).map(Vec::len).sum();
+    let plane = Plane {
+        workers: workers.clone(),
+        shared: shared.clone(),
+        ledger,
+        publication,
+        config,
+        sockets,
+        logs,
+        addresses,
+    };
+    let actor = Actor {
+        origin,
+        wanted,
+        pinned,
+        plane,
+        stand,
+        events,
+        handle: handle.clone(),
+        drains: Drains::default(),
+        wishes: Default::default(),
+        leases: Default::default(),
+        held: None,
+        watching: None,
+        upgrading: Upgrading::new(Launch::of_this_process()),
+        upgrade_reply: None,
+    };
+    let control = control(actor, inbox)?;
+    Ok(Running { workers, counters, shared, handle, control, sockets: held, since: now })
+}
+
+/// Starts the control plane's thread: the actor, and whatever else asks or tells it something.
+fn control(
+    mut actor: Actor,
+    inbox: tokio::sync::mpsc::Receiver<Message>,
+) -> Result<Receiver<()>, Failure> {
+    let cannot = |e: std::io::Error| {
+        Failure::new(Exit::Runtime, format!("cannot start the control plane: {e}"))
+    };
+    let (done, ended) = sync_channel(0);
+    let (tell, told) = sync_channel::<()>(0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(cannot)?;
+    let body = move || {
+        let _done: SyncSender<()> = done;
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            actor.begin();
+            drop(tell);
+            actor.run(inbox).await;
+        });
+        runtime.shutdown_timeout(END_GRACE);
+    };
+    std::thread::Builder::new().name("control".into()).spawn(body).map_err(cannot)?;
+    let _ = told.recv(); // it shows what there is
+    Ok(ended)
 }
 
 /// Starts a worker's thread.
@@ -145,9 +300,9 @@ fn spawn(setup: Setup, events: Events) -> Result<(), Failure> {
 }
 
 impl Running {
-    /// Where each listener listens.
+    /// Where it listens.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.held().iter().map(|held| held.address).collect()
+        self.handle.stand().addresses.iter().map(|(_, _, address)| *address).collect()
     }
 
     /// Tells systemd that the process lives for as long as all workers do.
@@ -156,43 +311,53 @@ impl Running {
         systemd::keep_alive(move || counters.iter().map(|c| c.heartbeats.value()).collect());
     }
 
-    /// How many sockets are listened on.
+    /// How many sockets were bound at the start.
     pub(crate) fn socket_count(&self) -> usize {
-        self.sockets.held().iter().flat_map(|held| &held.sockets).map(Vec::len).sum()
+        self.sockets
     }
 
     /// Lets the workers accept connections.
-    pub(crate) fn accept(&self, config: &Config) -> Result<(), Failure> {
-        let openings = self.sockets.openings(self.sockets.held().iter(), &self.publication);
-        let openings = openings.map_err(|e| {
-            Failure::new(Exit::Runtime, format!("cannot give sockets to the workers: {e}"))
-        })?;
-        self.open(openings);
-        self.tell_start(config);
+    pub(crate) fn accept(&self) -> Result<(), Failure> {
+        let (reply, answer) = sync_channel(1);
+        self.ask(Message::Listen(reply));
+        let answer = answer.recv().unwrap_or_else(|_| Err("the control plane has ended".into()));
+        answer.map_err(|why| Failure::new(Exit::Runtime, format!("cannot listen: {why}")))?;
+        self.tell_start();
         Ok(())
     }
 
-    fn open(&self, openings: Vec<Vec<Opening>>) {
-        for (index, (worker, open)) in self.workers.iter().zip(openings).enumerate() {
-            let adoption = Adoption { open, ..*Adoption::of(self.publication.clone()) };
-            if worker.try_send(Command::Adopt(Box::new(adoption))).is_err() {
-                tracing::error!(worker = index, "takes no orders");
-            }
+    fn tell_start(&self) {
+        let stand = self.handle.stand();
+        for (listener, _, address) in stand.addresses.iter() {
+            tracing::info!(%listener, "listening on http://{address}");
         }
+        let (routes, pools) = (stand.config.routes.len(), stand.config.pools.len());
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(workers = self.workers.len(), routes, pools, %version, "serving");
+    }
+
+    /// For `systemctl status`.
+    pub(crate) fn status(&self) -> String {
+        let (addresses, workers) = (self.addresses().len(), self.workers.len());
+        format!("serving on {addresses} addresses with {workers} workers")
     }
 
     /// What has been counted so far about every server, in the order of the configuration.
     pub(crate) fn servers(&self) -> Vec<ServerReading> {
-        readings::servers(&self.publication)
+        readings::servers(&self.handle.stand().publication)
     }
 
     /// Serves until the outside world asks for the end, or a worker fails.
     /// With a `tether` another process serves too, until it leaves all to this one.
     pub(crate) fn watch(
-        mut self,
+        self,
         inbox: &Receiver<Event>,
         mut tether: Option<Tether>,
     ) -> Result<(), Failure> {
+        if tether.is_some() {
+            let why = "this process has not yet taken over from the old one";
+            self.ask(Message::Hold(Some(why.into())));
+        }
         let mut left = self.workers.len();
         let mut give_up: Option<Instant> = None;
         let mut ended = Ok(());
@@ -203,12 +368,8 @@ impl Running {
             match next(inbox, give_up.is_some()) {
                 Some(Event::Request(Request::End)) => match give_up {
                     None => {
-                        self.upgrading.cancel();
-                        match &tether {
-                            Some(tether) => tether.leave(),
-                            None => systemd::stopping("draining"),
-                        }
-                        give_up = Some(self.drain(&self.shutdown.clone()));
+                        leave(tether.as_ref());
+                        give_up = Some(self.drain(&self.shutdown(None)));
                     }
                     Some(_) if is_successor_there => {
                         is_successor_there = false;
@@ -216,29 +377,37 @@ impl Running {
                     }
                     Some(_) => give_up = Some(self.stop("second signal: ending at once")),
                 },
-                Some(Event::Request(Request::Reload)) => tracing::warn!(
-                    "SIGHUP: reloading comes with a later release; restart to apply changes"
-                ),
-                Some(Event::Request(Request::Reopen)) => {
-                    self.logs.reopen();
-                    tracing::info!("access log files opened again");
+                Some(Event::Request(Request::EndBy(drain))) => match give_up {
+                    None => {
+                        leave(tether.as_ref());
+                        give_up = Some(self.drain(&self.shutdown(drain)));
+                    }
+                    Some(_) if drain == Some(Duration::ZERO) => {
+                        give_up = Some(self.stop("asked to end at once"));
+                    }
+                    Some(_) => {}
+                },
+                Some(Event::Request(Request::Reload)) => {
+                    self.ask(Message::Reload { author: "SIGHUP".into(), reply: None });
                 }
+                Some(Event::Request(Request::Reopen)) => self.ask(Message::Reopen),
                 Some(Event::Request(Request::Upgrade)) => {
-                    self.upgrade(give_up.is_some(), tether.is_some());
+                    self.ask(Message::Upgrade { order: Order::default(), reply: None });
                 }
-                Some(Event::HandedOver(result)) => {
-                    self.upgrading.is_over();
-                    if let Some(upgraded) = told(result)
-                        && give_up.is_none()
-                    {
+                Some(Event::HandedOver(upgraded)) => {
+                    if give_up.is_none() {
                         systemd::hand_over(upgraded.pid);
                         is_successor_there = true;
-                        give_up = Some(self.drain(&self.shutdown.clone()));
+                        give_up = Some(self.drain(&self.shutdown(None)));
                     }
                 }
                 Some(Event::InCharge) => {
                     tether = None;
-                    self.take_charge(give_up.is_some());
+                    tracing::info!("in charge: the old process accepts no more");
+                    if give_up.is_none() {
+                        self.ask(Message::TakeCharge);
+                    }
+                    systemd::take_charge(&self.status());
                 }
                 Some(Event::Ended(index, result)) => {
                     left -= 1;
@@ -256,48 +425,12 @@ impl Running {
             }
         }
         self.tell_end();
-        self.logs.finish();
+        self.end_control();
         ended
     }
 
-    /// Hands over to a new process, if nothing speaks against it.
-    fn upgrade(&mut self, is_draining: bool, is_tethered: bool) {
-        let refused = match (is_draining, is_tethered) {
-            (true, _) => Some("this process is draining"),
-            (_, true) => Some("this process has not yet taken over from the old one"),
-            _ => None,
-        };
-        if let Some(why) = refused {
-            return tracing::warn!("upgrade refused: {why}");
-        }
-        let events = self.events.clone();
-        let done = move |result| drop(events.0.send(Event::HandedOver(result)));
-        let (order, carried) = (Order::default(), serde_json::Value::Null);
-        if let Err(refused) = self.upgrading.begin(order, self.sockets.held(), carried, done) {
-            tracing::warn!("upgrade refused: {refused}");
-        }
-    }
-
-    /// Nobody else serves any more.
-    fn take_charge(&mut self, is_draining: bool) {
-        tracing::info!("in charge: the old process accepts no more");
-        if !is_draining {
-            let openings = self.sockets.complete(&self.publication);
-            if openings.iter().any(|open| !open.is_empty()) {
-                self.open(openings);
-            }
-        }
-        systemd::take_charge(&self.status());
-    }
-
-    /// For `systemctl status`.
-    pub(crate) fn status(&self) -> String {
-        let (addresses, workers) = (self.sockets.held().len(), self.workers.len());
-        format!("serving on {addresses} addresses with {workers} workers")
-    }
-
     /// Ends gently within `drain`, without watching for anything else.
-    pub(crate) fn end(mut self, inbox: &Receiver<Event>, drain: Duration) -> Result<(), Failure> {
+    pub(crate) fn end(self, inbox: &Receiver<Event>, drain: Duration) -> Result<(), Failure> {
         let shutdown = Shutdown { drain, drain_tunnels: drain };
         let give_up = self.drain(&shutdown);
         let mut left = self.workers.len();
@@ -306,13 +439,34 @@ impl Running {
                 left -= 1;
             }
         }
-        self.logs.finish();
+        self.end_control();
         Ok(())
     }
 
+    fn shutdown(&self, drain: Option<Duration>) -> Shutdown {
+        match drain {
+            Some(drain) => Shutdown { drain, drain_tunnels: drain },
+            None => self.handle.stand().config.shutdown.clone(),
+        }
+    }
+
+    fn ask(&self, message: Message) {
+        if !self.handle.tell(message) {
+            tracing::error!("too many changes wait: this one is dropped");
+        }
+    }
+
+    fn end_control(&self) {
+        self.ask(Message::End);
+        let _ = self.control.recv_timeout(END_GRACE * 2);
+    }
+
     /// Tells the workers to finish; returns the moment by which they must have.
-    fn drain(&mut self, shutdown: &Shutdown) -> Instant {
-        self.sockets.close(); // or the kernel would go on queueing clients that nobody accepts
+    fn drain(&self, shutdown: &Shutdown) -> Instant {
+        // First our duplicates, or the kernel would go on queueing clients that nobody accepts.
+        let (done, closed) = sync_channel(1);
+        self.ask(Message::Close(done));
+        let _ = closed.recv_timeout(Duration::from_secs(1));
         let now = runtime::now();
         let drain = Drain {
             requests_until: now + shutdown.drain,
@@ -349,27 +503,6 @@ impl Running {
         self.shared.workers.iter().map(|gauge| u64::from(gauge.value())).sum()
     }
 
-    fn setup(
-        &self,
-        index: usize,
-        core: Option<usize>,
-        seed: u64,
-        inbox: mailbox::Receiver<Command>,
-    ) -> Setup {
-        Setup {
-            index,
-            core,
-            seed,
-            publication: self.publication.clone(),
-            openings: Vec::new(),
-            shared: self.shared.clone(),
-            counters: self.counters.get(index).cloned().unwrap_or_default(),
-            inbox,
-            peers: self.workers.clone(),
-            logs: self.logs.sinks(),
-        }
-    }
-
     /// A worker may end only when asked to.
     fn judge_end(&self, index: usize, result: Result<(), String>, asked: bool) -> Option<Failure> {
         let why = match result {
@@ -379,15 +512,6 @@ impl Running {
         };
         tracing::error!(worker = index, "worker failed: {why}");
         Some(Failure::new(Exit::Runtime, format!("worker {index} failed: {why}")))
-    }
-
-    fn tell_start(&self, config: &Config) {
-        for held in self.sockets.held() {
-            tracing::info!(listener = %held.listener, "listening on http://{}", held.address);
-        }
-        let (routes, pools) = (config.routes.len(), config.pools.len());
-        let version = env!("CARGO_PKG_VERSION");
-        tracing::info!(workers = self.workers.len(), routes, pools, %version, "serving");
     }
 
     /// Tells how a drain goes, and of log lines lost; returns how many blocks were until now.
@@ -420,18 +544,11 @@ impl Running {
     }
 }
 
-/// Tells what became of an upgrade.
-fn told(result: Result<Upgraded, Refused>) -> Option<Upgraded> {
-    match result {
-        Ok(upgraded) => {
-            let Upgraded { pid, version } = &upgraded;
-            tracing::info!(pid, %version, "upgraded: the new process serves");
-            Some(upgraded)
-        }
-        Err(refused) => {
-            tracing::error!("upgrade failed, nothing has changed: {refused}");
-            None
-        }
+/// Says that this process ends: to the one that would be in charge again, or to systemd.
+fn leave(tether: Option<&Tether>) {
+    match tether {
+        Some(tether) => tether.leave(),
+        None => systemd::stopping("draining"),
     }
 }
 

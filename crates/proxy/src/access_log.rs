@@ -38,39 +38,48 @@ impl Logging {
 
 /// A worker's lines that have not been handed over yet.
 pub(crate) struct LogBuffers {
-    sinks: LogSinks,
-    blocks: Vec<RefCell<Vec<u8>>>,
+    sinks: RefCell<Vec<Sink>>,
     counters: Arc<WorkerCounters>,
+}
+
+struct Sink {
+    to: LogTarget,
+    writer: SyncSender<Vec<u8>>,
+    block: Vec<u8>,
 }
 
 impl LogBuffers {
     pub(crate) fn new(sinks: LogSinks, counters: Arc<WorkerCounters>) -> Self {
-        let blocks = sinks.0.iter().map(|_| RefCell::default()).collect();
-        Self { sinks, blocks, counters }
+        let buffers = Self { sinks: RefCell::default(), counters };
+        buffers.replace(sinks);
+        buffers
+    }
+
+    /// Writes to these from now on.
+    pub(crate) fn replace(&self, sinks: LogSinks) {
+        self.flush();
+        let sink = |(to, writer)| Sink { to, writer, block: Vec::new() };
+        self.sinks.replace(sinks.0.into_iter().map(sink).collect());
     }
 
     fn write(&self, to: &LogTarget, line: impl FnOnce(&mut Vec<u8>)) {
-        let sink = self.sinks.0.iter().zip(&self.blocks).find(|((target, _), _)| target == to);
-        let Some(((_, sender), block)) = sink else { return };
-        let mut block = block.borrow_mut();
-        line(&mut block);
-        if block.len() >= BLOCK {
-            self.hand_over(sender, std::mem::take(&mut block));
+        let mut sinks = self.sinks.borrow_mut();
+        let Some(sink) = sinks.iter_mut().find(|sink| sink.to == *to) else { return };
+        line(&mut sink.block);
+        if sink.block.len() >= BLOCK {
+            self.hand_over(sink);
         }
     }
 
     /// Hands over whatever is there.
     pub(crate) fn flush(&self) {
-        for ((_, sender), block) in self.sinks.0.iter().zip(&self.blocks) {
-            let block = std::mem::take(&mut *block.borrow_mut());
-            if !block.is_empty() {
-                self.hand_over(sender, block);
-            }
+        for sink in self.sinks.borrow_mut().iter_mut().filter(|sink| !sink.block.is_empty()) {
+            self.hand_over(sink);
         }
     }
 
-    fn hand_over(&self, sender: &SyncSender<Vec<u8>>, block: Vec<u8>) {
-        if sender.try_send(block).is_err() {
+    fn hand_over(&self, sink: &mut Sink) {
+        if sink.writer.try_send(std::mem::take(&mut sink.block)).is_err() {
             self.counters.log_blocks_dropped.add(1);
         }
     }

@@ -43,7 +43,7 @@ pub struct Snapshot {
     /// Indexed by [`PoolId`].
     pub pools: Vec<PoolSettings>,
     /// Request → route.
-    pub table: Table,
+    pub table: Arc<Table>,
 }
 
 /// One listener.
@@ -98,6 +98,15 @@ pub struct Target {
 impl Snapshot {
     /// Cannot fail: whatever could be wrong with the configuration was a diagnostic before.
     pub fn compile(config: &Config, resolved: &Resolved) -> Arc<Self> {
+        Self::compile_after(None, config, resolved)
+    }
+
+    /// The same; what is as it was `before` is not made again.
+    pub fn compile_after(
+        before: Option<(&Config, &Self)>,
+        config: &Config,
+        resolved: &Resolved,
+    ) -> Arc<Self> {
         let chain = |ids: &[PolicyId]| {
             Chain::compile(ids.iter().filter_map(|id| config.policies.get(id.0 as usize)))
         };
@@ -127,7 +136,15 @@ impl Snapshot {
                 config: p.clone(),
             })
             .collect();
-        Arc::new(Self { listeners, routes, pools, table: Table::compile(config) })
+        // Routes name listeners by their place.
+        let names =
+            |config: &Config| config.listeners.iter().map(|l| l.name.clone()).collect::<Vec<_>>();
+        let is_same = |old: &Config| names(old) == names(config) && old.routes == config.routes;
+        let table = match before {
+            Some((old, snapshot)) if is_same(old) => snapshot.table.clone(),
+            _ => Arc::new(Table::compile(config)),
+        };
+        Arc::new(Self { listeners, routes, pools, table })
     }
 
     /// A listener of this snapshot.

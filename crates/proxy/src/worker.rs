@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use evenkeel_balancer::Rng;
 use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, mailbox};
 
-use crate::access_log::LogBuffers;
+use crate::access_log::{LogBuffers, LogSinks};
 use crate::buffer::Stock;
 pub use crate::connection::Running;
 use crate::connection::{ConnectionState, Registry};
@@ -47,7 +47,7 @@ pub struct Setup {
     /// The inboxes of all workers, by index.
     pub peers: Vec<mailbox::Sender<Command>>,
     /// Where access log lines go.
-    pub logs: crate::access_log::LogSinks,
+    pub logs: LogSinks,
 }
 
 /// A listening socket for one worker.
@@ -84,12 +84,15 @@ pub struct Adoption {
     pub leave: Vec<(ListenerKey, SocketAddr)>,
     /// For those that are left.
     pub drain: Option<Drain>,
+    /// Where access log lines go, if elsewhere.
+    pub logs: Option<LogSinks>,
 }
 
 impl Adoption {
     /// Listening stays as it is.
     pub fn of(publication: Publication) -> Box<Self> {
-        Box::new(Self { publication, open: Vec::new(), leave: Vec::new(), drain: None })
+        let (open, leave) = (Vec::new(), Vec::new());
+        Box::new(Self { publication, open, leave, drain: None, logs: None })
     }
 }
 
@@ -154,7 +157,10 @@ impl Worker {
 
     /// New exchanges are served by the publication; pools of the same name keep their state.
     fn adopt(self: &Rc<Self>, adoption: Adoption) {
-        let Adoption { publication, open, leave, drain } = adoption;
+        let Adoption { publication, open, leave, drain, logs } = adoption;
+        if let Some(logs) = logs {
+            self.logs.replace(logs);
+        }
         let old = self.generation();
         let next = Generation::after(Some(&old), &publication, self.index, self.seed);
         for entrance in self.entrances.borrow().iter() {
@@ -188,15 +194,16 @@ impl Worker {
     }
 
     fn leave(self: &Rc<Self>, key: ListenerKey, address: SocketAddr, drain: Drain) {
-        let Some(entrance) = self.entrance(key, address) else { return };
-        if entrance.drain().is_some() {
-            return;
+        // Several, if there are more sockets of an address than workers.
+        let is = |entrance: &&Rc<Entrance>| entrance.key == key && entrance.address == address;
+        let of: Vec<_> = self.entrances.borrow().iter().filter(is).cloned().collect();
+        for entrance in of.into_iter().filter(|entrance| entrance.drain().is_none()) {
+            entrance.leave(drain);
+            self.registry.hurry_idle(runtime::now() + drain.idle_grace, |state| {
+                Rc::ptr_eq(&state.entrance, &entrance)
+            });
+            runtime::spawn(watch_entrance(self.clone(), entrance, drain));
         }
-        entrance.leave(drain);
-        self.registry.hurry_idle(runtime::now() + drain.idle_grace, |state| {
-            Rc::ptr_eq(&state.entrance, &entrance)
-        });
-        runtime::spawn(watch_entrance(self.clone(), entrance, drain));
     }
 
     /// The latest entrance of a listener at an address.

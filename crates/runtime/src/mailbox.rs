@@ -31,6 +31,14 @@ impl<T> Sender<T> {
             | mpsc::error::TrySendError::Closed(message) => message,
         })
     }
+
+    /// Leaves a message once there is room.
+    ///
+    /// # Errors
+    /// The message itself, when there is no receiver.
+    pub async fn send(&self, message: T) -> Result<(), T> {
+        self.0.send(message).await.map_err(|error| error.0)
+    }
 }
 
 impl<T> Receiver<T> {

@@ -4,14 +4,16 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use evenkeel_config::model::{AccessLog, LogFormat, LogTarget, Policy, PolicyId, PolicyKind};
-use evenkeel_config::{Config, Loaded};
+use evenkeel_config::model::LogFormat;
 
 use super::{LogArguments, check};
+use crate::control::intent::CommandLine;
+use crate::control::origin::Origin;
 use crate::failure::{Exit, Failure};
 use crate::log::process;
+use crate::supervisor::{self, Start};
 use crate::upgrade::{self, Inherited};
-use crate::{signals, sources, supervisor, systemd};
+use crate::{signals, sources, systemd};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -19,6 +21,7 @@ Without -c and --to, ./evenkeel.yaml and then /etc/evenkeel/evenkeel.yaml is rea
 
 Signals:
   SIGTERM, SIGINT  finish what is in progress, then end; a second one ends at once
+  SIGHUP           read the configuration again and take over what differs
   SIGUSR1          open access log files again, after they were moved away
   SIGUSR2          hand over to a new process, started from the same file, without a failed request")]
 pub(crate) struct Arguments {
@@ -64,11 +67,12 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     signals::listen(move |request| deliver.request(request))
         .map_err(|e| Failure::new(Exit::Runtime, format!("cannot wait for signals: {e}")))?;
     let considered = succession.as_ref().map_or(Ok(()), upgrade::Succession::consider);
-    let prepared = considered.and_then(|()| configure(arguments)).and_then(|config| {
-        let running = supervisor::start(&config, events.clone(), &mut inherited)?;
-        Ok((config, running))
+    let carried = succession.as_ref().map(|succession| succession.carried.clone());
+    let prepared = considered.and_then(|()| begin(arguments, carried)).and_then(|start| {
+        check::print_warnings(&start.warnings);
+        supervisor::start(start, events.clone(), &mut inherited)
     });
-    let (config, running) = match prepared {
+    let running = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => {
             if let Some(succession) = succession {
@@ -81,11 +85,11 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     let tether = match succession {
         Some(mut succession) => {
             succession.ready(running.socket_count())?;
-            running.accept(&config)?;
+            running.accept()?;
             Some(succession.serving(move || events.in_charge()))
         }
         None => {
-            running.accept(&config)?;
+            running.accept()?;
             systemd::ready(&running.status());
             None
         }
@@ -95,49 +99,25 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The configuration, with what the command line says about it.
-fn configure(arguments: &Arguments) -> Result<Config, Failure> {
-    let mut config = load(arguments)?;
-    if arguments.workers.is_some() {
-        config.workers = arguments.workers;
-    }
-    if let Some(format) = arguments.access_log {
-        add_access_log(&mut config, format);
-    }
-    Ok(config)
+fn begin(arguments: &Arguments, carried: Option<serde_json::Value>) -> Result<Start, Failure> {
+    let command_line = CommandLine {
+        workers: arguments.workers,
+        access_log: arguments.access_log.map(|format| match format {
+            process::Format::Text => LogFormat::Text,
+            process::Format::Json => LogFormat::Json,
+        }),
+    };
+    Start::of(origin(arguments)?, command_line, carried)
 }
 
-fn load(arguments: &Arguments) -> Result<Config, Failure> {
+fn origin(arguments: &Arguments) -> Result<Origin, Failure> {
     if !arguments.to.is_empty() {
         let targets: Vec<&str> = arguments.to.iter().map(String::as_str).collect();
-        let config = evenkeel_config::from_targets(&arguments.listen, &targets);
-        return config.map_err(|report| check::refused(&report));
+        let source = evenkeel_config::source_of_targets(&arguments.listen, &targets);
+        return Ok(Origin::Text(vec![source]));
     }
-    let path = match &arguments.config {
+    Ok(Origin::Path(match &arguments.config {
         Some(path) => path.clone(),
         None => sources::find()?,
-    };
-    let sources = sources::read(&path)?;
-    let loaded = evenkeel_config::load(&sources, &|name| std::env::var(name).ok());
-    let Loaded { config, warnings, .. } = loaded.map_err(|report| check::refused(&report))?;
-    check::print_warnings(&warnings);
-    Ok(config)
-}
-
-/// Gives every listener that has no access log one on standard output.
-fn add_access_log(config: &mut Config, format: process::Format) {
-    let format = match format {
-        process::Format::Text => LogFormat::Text,
-        process::Format::Json => LogFormat::Json,
-    };
-    let is_log = |policy: &Policy| matches!(policy.kind, PolicyKind::AccessLog(_));
-    let logs: Vec<bool> = config.policies.iter().map(is_log).collect();
-    let added = PolicyId(u32::try_from(config.policies.len()).unwrap_or(u32::MAX));
-    let kind = PolicyKind::AccessLog(AccessLog { format, to: LogTarget::Stdout, sample: 1.0 });
-    config.policies.push(Policy { name: "--access-log".into(), kind });
-    for listener in &mut config.listeners {
-        let is_logged = |id: &PolicyId| logs.get(id.0 as usize).copied().unwrap_or(false);
-        if !listener.policies.iter().any(is_logged) {
-            listener.policies.push(added);
-        }
-    }
+    }))
 }

@@ -31,7 +31,8 @@ pub(crate) fn servers(publication: &Publication) -> Vec<ServerReading> {
     publication.servers.iter().flatten().map(read).collect()
 }
 
-fn read(server: &ServerShared) -> ServerReading {
+/// What has been counted about one server.
+pub(crate) fn read(server: &ServerShared) -> ServerReading {
     let mut reading =
         ServerReading { in_flight: server.standing.in_flight(), ..ServerReading::default() };
     for counters in server.counters.iter() {

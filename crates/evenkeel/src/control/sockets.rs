@@ -57,6 +57,9 @@ impl Held {
     }
 }
 
+/// What one worker is to accept from.
+pub(crate) type Offer = Vec<(String, Bound)>;
+
 /// See the module's head.
 pub(crate) struct Sockets {
     workers: usize,
@@ -67,6 +70,8 @@ pub(crate) struct Sockets {
 pub(crate) struct Plan {
     /// Bound, not yet accepted from.
     pub(crate) opened: Vec<Held>,
+    /// Of these a duplicate for each worker, by worker, with the listener's name.
+    pub(crate) offers: Vec<Offer>,
     /// Listener and address as bound.
     pub(crate) left: Vec<(String, SocketAddr)>,
 }
@@ -107,10 +112,14 @@ impl Sockets {
                 Err(why) => refused.push(why),
             }
         }
-        match refused.is_empty() {
-            true => Ok(Plan { opened, left }),
-            false => Err(Failure::new(Exit::Bind, refused.join("\nerror: "))),
+        if !refused.is_empty() {
+            return Err(Failure::new(Exit::Bind, refused.join("\nerror: ")));
         }
+        let offers = self.offers(&opened).map_err(|error| {
+            let message = format!("cannot give the workers their sockets: {error}");
+            Failure::new(Exit::Runtime, message)
+        })?;
+        Ok(Plan { opened, offers, left })
     }
 
     fn open(
@@ -140,28 +149,26 @@ impl Sockets {
         Ok(Held { listener: listener.into(), configured, address, sockets, missing: Vec::new() })
     }
 
-    /// What each worker is to accept from: duplicates of what `opened` holds.
+    /// A duplicate of each of these for each worker.
+    fn offers(&self, opened: &[Held]) -> std::io::Result<Vec<Offer>> {
+        let offer = |worker: usize| {
+            let mut offer = Offer::new();
+            for held in opened {
+                for socket in held.sockets.get(worker).into_iter().flatten() {
+                    offer.push((held.listener.clone(), socket.duplicate()?));
+                }
+            }
+            Ok(offer)
+        };
+        (0..self.workers).map(offer).collect()
+    }
+
+    /// Duplicates of everything that is held, for each worker.
     ///
     /// # Errors
     /// When there is no descriptor left.
-    pub(crate) fn openings<'h>(
-        &self,
-        opened: impl Iterator<Item = &'h Held> + Clone,
-        publication: &Publication,
-    ) -> std::io::Result<Vec<Vec<Opening>>> {
-        let key = |name: &str| key_of(publication, name);
-        (0..self.workers)
-            .map(|worker| {
-                let mut openings = Vec::new();
-                for held in opened.clone() {
-                    let Some(listener) = key(&held.listener) else { continue };
-                    for socket in held.sockets.get(worker).into_iter().flatten() {
-                        openings.push(Opening { listener, socket: socket.duplicate()? });
-                    }
-                }
-                Ok(openings)
-            })
-            .collect()
+    pub(crate) fn offer_all(&self) -> std::io::Result<Vec<Offer>> {
+        self.offers(&self.held)
     }
 
     /// Binds what inherited listeners have too few sockets of; gives each worker what it is to accept
@@ -181,7 +188,7 @@ impl Sockets {
 
     /// Keeps what is opened and closes the duplicates of what is left.
     pub(crate) fn commit(&mut self, plan: Plan) {
-        let Plan { opened, left } = plan;
+        let Plan { opened, left, .. } = plan;
         let is_left = |held: &Held| {
             left.iter().any(|(name, address)| *name == held.listener && *address == held.address)
         };
@@ -198,6 +205,14 @@ impl Sockets {
     pub(crate) fn held(&self) -> &[Held] {
         &self.held
     }
+}
+
+/// An offer in the words of workers.
+pub(crate) fn openings(offer: Offer, publication: &Publication) -> Vec<Opening> {
+    let opening = |(name, socket): (String, Bound)| {
+        Some(Opening { listener: key_of(publication, &name)?, socket })
+    };
+    offer.into_iter().filter_map(opening).collect()
 }
 
 /// What identifies the listener `name` to workers.

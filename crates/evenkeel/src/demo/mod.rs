@@ -18,15 +18,19 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use evenkeel_config::{Config, Loaded, Source};
+use evenkeel_config::{Loaded, Source};
 
 use self::board::{Board, LANES};
 use self::figures::Figures;
 use crate::cli::refused;
+use crate::control::intent::CommandLine;
+use crate::control::origin::Origin;
+use crate::control::overlay::Overlay;
+use crate::control::wanted::{File, Wanted};
 use crate::failure::{Exit, Failure};
 use crate::log::process::{self, Format};
 use crate::signals::{self, Request};
-use crate::supervisor::{self, Event, Running};
+use crate::supervisor::{self, Event, Running, Start};
 use crate::terminal;
 use crate::upgrade::Inherited;
 
@@ -68,13 +72,15 @@ fn play(arguments: &Arguments, plain: bool) -> Result<(), Failure> {
     let board = Arc::new(Board::default());
     let cannot = |e: std::io::Error| Failure::new(Exit::Runtime, format!("cannot start: {e}"));
     let mut servers = server::start(board.clone()).map_err(cannot)?;
-    let config = config(arguments.listen, servers.addresses())?;
+    let file = file(arguments.listen, servers.addresses())?;
     let (events, inbox) = supervisor::events();
     let deliver = events.clone();
     signals::listen(move |request| deliver.request(request)).map_err(cannot)?;
-    let running = supervisor::start(&config, events, &mut Inherited::default())
+    let (wanted, config) = Wanted::new(file, Overlay::default(), 1, CommandLine::default());
+    let start = Start::new(Origin::Text(Vec::new()), wanted, config);
+    let running = supervisor::start(start, events, &mut Inherited::default())
         .map_err(|f| f.with_help("another port: evenkeel demo --listen 127.0.0.1:8081"))?;
-    running.accept(&config)?;
+    running.accept()?;
     let address = running.addresses().first().copied().unwrap_or(arguments.listen);
     servers.send_traffic_to(address);
     let seconds = arguments.seconds;
@@ -112,7 +118,8 @@ impl Show<'_> {
     fn is_over(&self, shown_for: Duration, wait: Duration) -> Result<bool, Failure> {
         let is_time = self.seconds.is_some_and(|seconds| shown_for.as_secs() >= seconds);
         match self.inbox.recv_timeout(wait) {
-            Ok(Event::Request(Request::End)) | Err(RecvTimeoutError::Disconnected) => Ok(true),
+            Ok(Event::Request(Request::End | Request::EndBy(_)))
+            | Err(RecvTimeoutError::Disconnected) => Ok(true),
             Ok(Event::Request(_) | Event::HandedOver(_) | Event::InCharge)
             | Err(RecvTimeoutError::Timeout) => Ok(is_time),
             Ok(Event::Ended(index, result)) => {
@@ -123,7 +130,7 @@ impl Show<'_> {
     }
 }
 
-fn config(listen: SocketAddr, servers: [SocketAddr; LANES]) -> Result<Config, Failure> {
+fn file(listen: SocketAddr, servers: [SocketAddr; LANES]) -> Result<File, Failure> {
     let [red, green, blue] = servers;
     let variable = |name: &str| match name {
         "LISTEN" => Some(listen.to_string()),
@@ -132,10 +139,10 @@ fn config(listen: SocketAddr, servers: [SocketAddr; LANES]) -> Result<Config, Fa
         "BLUE" => Some(blue.to_string()),
         _ => None,
     };
-    let source = Source { name: "demo.yaml".into(), text: CONFIG.into() };
+    let sources = [Source { name: "demo.yaml".into(), text: CONFIG.into() }];
     let Loaded { config, .. } =
-        evenkeel_config::load(&[source], &variable).map_err(|report| refused(&report))?;
-    Ok(config)
+        evenkeel_config::load(&sources, &variable).map_err(|report| refused(&report))?;
+    Ok(File { sources: sources.into(), config: Arc::new(config) })
 }
 
 #[cfg(test)]
@@ -145,7 +152,7 @@ mod tests {
     #[test]
     fn the_embedded_configuration_has_no_mistake() {
         let servers = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let config = config(SocketAddr::from(([127, 0, 0, 1], 8080)), servers).unwrap();
+        let config = file(SocketAddr::from(([127, 0, 0, 1], 8080)), servers).unwrap().config;
         assert_eq!(config.pools.len(), 2);
         assert!(config.pools.iter().all(|pool| pool.servers.len() == LANES));
     }

@@ -91,6 +91,11 @@ impl Writer {
         }
     }
 
+    /// The same without waiting.
+    pub(crate) fn close(self) {
+        self.wish(&self.wishes.end);
+    }
+
     fn wish(&self, wish: &AtomicBool) {
         wish.store(true, Relaxed);
         let _ = self.sender.try_send(Vec::new());

@@ -62,12 +62,6 @@ impl Upgrading {
         Ok(())
     }
 
-    /// Whether an upgrade is under way: what is changed now would be lost.
-    #[allow(dead_code, reason = "nothing can be changed yet")]
-    pub(crate) fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
     /// The upgrade has ended, however it did.
     pub(crate) fn is_over(&mut self) {
         self.running = None;

@@ -95,6 +95,11 @@ impl Refused {
         Self { step, reason }
     }
 
+    /// Not even begun.
+    pub(crate) fn at_start(reason: String) -> Self {
+        Self::new(Step::Start, reason)
+    }
+
     fn by_successor(step: Step, why: String) -> Self {
         Self { step, reason: format!("the new process refuses: {why}") }
     }

@@ -31,7 +31,6 @@ pub(crate) struct Succession {
     line: Line,
     patience: Duration,
     /// What the old process's control plane knew beyond its files.
-    #[allow(dead_code, reason = "nothing is carried yet")]
     pub(crate) carried: serde_json::Value,
 }
 

@@ -19,7 +19,7 @@ pub struct Proxy {
     pub addresses: Vec<SocketAddr>,
     lines: Arc<Mutex<Vec<String>>>,
     output: Arc<Mutex<Vec<String>>>,
-    _directory: Directory,
+    directory: Directory,
 }
 
 /// A directory that goes away.
@@ -64,7 +64,7 @@ impl Proxy {
             .unwrap();
         let lines = collect(child.stderr.take().unwrap());
         let output = collect(child.stdout.take().unwrap());
-        let mut proxy = Self { child, addresses: Vec::new(), lines, output, _directory: directory };
+        let mut proxy = Self { child, addresses: Vec::new(), lines, output, directory };
         let listeners = config.matches("bind:").count();
         wait_for("the proxy to listen", || {
             proxy.addresses = proxy.log().iter().filter_map(|line| listening(line)).collect();
@@ -74,6 +74,34 @@ impl Proxy {
             proxy.addresses.len() >= listeners
         });
         proxy
+    }
+
+    /// Replaces the configuration's file, in one step.
+    pub fn write(&self, config: &str) {
+        let next = self.directory.0.join("evenkeel.yaml.next");
+        std::fs::write(&next, config).unwrap();
+        std::fs::rename(next, self.directory.0.join("evenkeel.yaml")).unwrap();
+    }
+
+    /// Has another configuration taken over, or refused; what the log says about it.
+    pub fn reload(&self, config: &str) -> String {
+        let is_answer = |line: &&String| {
+            ["changed: ", "nothing changed", "refused: "].iter().any(|word| line.contains(word))
+        };
+        let before = self.log().iter().filter(is_answer).count();
+        self.write(config);
+        self.signal("-HUP");
+        let mut said = None;
+        wait_for("the reload to be done", || {
+            said = self.log().iter().filter(is_answer).nth(before).cloned();
+            said.is_some()
+        });
+        said.unwrap()
+    }
+
+    /// The directory it runs in; its configuration is `evenkeel.yaml`.
+    pub fn directory(&self) -> &std::path::Path {
+        &self.directory.0
     }
 
     /// A connection to the first listener.
