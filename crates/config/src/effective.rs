@@ -36,6 +36,10 @@ pub fn effective_json(config: &Config) -> Value {
         }),
     );
     root.insert("watch".into(), config.watch.into());
+    if !config.resolvers.is_empty() {
+        let resolvers: Vec<_> = config.resolvers.iter().map(ToString::to_string).collect();
+        root.insert("resolvers".into(), resolvers.into());
+    }
     root.insert("admin".into(), admin::admin(&config.admin));
     let named = |entries: Vec<(&str, Value)>| -> Value {
         entries

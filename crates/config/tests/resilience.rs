@@ -212,6 +212,15 @@ fn a_server_has_a_weight_a_priority_and_a_place_for_checks() {
 }
 
 #[test]
+fn who_is_asked_for_the_names_of_servers() {
+    let listeners = "listeners: { web: { bind: \":80\" } }\n";
+    assert_eq!(read(listeners).resolvers, []);
+    let config = read(&format!("resolvers: [10.0.0.2, \"[::1]:5353\"]\n{listeners}"));
+    let resolvers: Vec<_> = config.resolvers.iter().map(ToString::to_string).collect();
+    assert_eq!(resolvers, ["10.0.0.2:53", "[::1]:5353"]);
+}
+
+#[test]
 fn the_admin_listener_and_who_may_register() {
     let config = read(
         "watch: true\nadmin:\n  bind: unix:/run/evenkeel/admin.sock\n  state: /var/lib/evenkeel/state.json\n  history: 5\n  tokens: [ { name: ops, secret: \"${TOKEN}\" }, { name: look, secret: 0123456789abcdef, read_only: true } ]\n  registrations: [ { name: shop, secret: another-token-of-some-length, pools: [\"shop-*\"], hosts: [\"*.shop.example\"], paths: [/shop/], ttl_max: 1m, addresses: 10.0.0.0/8 }, { name: b, secret: yet-another-token-of-some-length, pools: b } ]\nlisteners: { web: { bind: \":80\" } }\n",

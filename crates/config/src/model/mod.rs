@@ -47,6 +47,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// Take over changed files without being asked; off.
     pub watch: bool,
+    /// Who is asked for the addresses of servers that have names; the system's if none.
+    pub resolvers: Vec<SocketAddr>,
     /// How a running process is looked at and changed.
     pub admin: Admin,
     /// Where connections are accepted, in the order written.

@@ -141,6 +141,12 @@ pub(crate) static ROOT: Object = Object {
             "Take over changed files without being asked. A file with a mistake changes nothing.",
         ),
         opt(
+            "resolvers",
+            OneOrMany(&Text("10.0.0.2")),
+            Means("the system's"),
+            "Who is asked for the addresses of servers that have names.",
+        ),
+        opt(
             "admin",
             Kind::Object(&ADMIN),
             Means("its defaults"),

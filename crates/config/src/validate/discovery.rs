@@ -88,7 +88,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-fn resolvers(node: Option<&Node>, found: &mut Findings) -> Vec<SocketAddr> {
+pub(super) fn resolvers(node: Option<&Node>, found: &mut Findings) -> Vec<SocketAddr> {
     let mut all = Vec::new();
     for node in node.map(one_or_many).unwrap_or_default() {
         let Some(written) = text(node, found) else { continue };

@@ -85,7 +85,7 @@ impl File {
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Server>, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_string();
     let source = evenkeel_config::Source { name: path.display().to_string(), text };
-    stub(&source).map_err(|report| report.to_string().trim_end().to_string())
+    evenkeel_config::servers(&source).map_err(|report| report.to_string().trim_end().to_string())
 }
 
 impl Source for File {
@@ -110,8 +110,4 @@ impl Source for File {
             while self.changes.try_recv().is_ok() {}
         })
     }
-}
-
-fn stub(_: &evenkeel_config::Source) -> Result<Vec<Server>, String> {
-    Ok(vec![])
 }

@@ -103,6 +103,10 @@ impl Discovery {
     /// it within the control plane's runtime.
     pub(crate) fn set(&mut self, config: &Config) {
         let mut before = std::mem::take(&mut self.followed);
+        if self.resolvers != config.resolvers {
+            self.resolvers.clone_from(&config.resolvers);
+            before.retain(|subject, _| matches!(subject, Subject::Pool(_)));
+        }
         for pool in &config.pools {
             let Some(discover) = &pool.discover else { continue };
             let subject = Subject::Pool(pool.name.clone());
