@@ -149,7 +149,8 @@ impl PoolState {
     ) {
         let specs = settings.targets.iter().zip(shared).map(|(target, shared)| ServerSpec {
             key: target.key.clone(),
-            weight: target.weight,
+            // Nobody knows yet where it listens.
+            weight: if target.addresses.is_empty() { 0 } else { target.weight },
             priority: target.priority,
             shared: shared.standing.clone(),
         });

@@ -85,7 +85,8 @@ impl File {
 fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Server>, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_string();
     let source = evenkeel_config::Source { name: path.display().to_string(), text };
-    evenkeel_config::servers(&source).map_err(|report| report.to_string().trim_end().to_string())
+    let read = evenkeel_config::servers(&source);
+    read.map_err(|report| report.compact().trim_end().replace('\n', "; "))
 }
 
 impl Source for File {

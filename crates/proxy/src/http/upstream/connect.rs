@@ -78,7 +78,7 @@ pub(crate) fn into_connection(
         idle_since: now,
         idle_max: keep.idle,
         age_max: keep.age_max,
-        _counted: counted,
+        counted,
     })
 }
 

@@ -39,15 +39,23 @@ pub(crate) struct UpstreamConnection {
     idle_max: Duration,
     age_max: Duration,
     /// Counts it, for as long as it is open.
-    _counted: Connection,
+    counted: Connection,
 }
 
 impl UpstreamConnection {
-    /// Nothing has arrived on it, and it is neither too old nor idle for too long.
+    /// Nothing has arrived on it, it is neither too old nor idle for too long, and the server was
+    /// not found down since.
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_max
             && now.saturating_duration_since(self.opened) < self.age_max
+            && self.counted.is_trusted()
             && (!self.stream.has_input() || plant::is(Bug::ReuseUnread))
+    }
+
+    /// Usable, and to where the leased server is now: its name may mean another address by now.
+    fn may_serve(&self, lease: &Leased, now: Instant) -> bool {
+        let addresses = &lease.known().target.addresses;
+        addresses.contains(&self.stream.peer_addr()) && self.is_usable(now)
     }
 }
 
@@ -176,13 +184,13 @@ fn take_kept(
     let now = runtime::now();
     // A body that is still arriving cannot be sent again either, once it has passed through.
     if exchange.head.method.is_idempotent() && pump.fits(exchange.buffer.filled().len()) {
-        return idle.take(lease.server, |kept| kept.is_usable(now));
+        return idle.take(lease.server, |kept| kept.may_serve(lease, now));
     }
     let newest = idle.newest(lease.server)?;
     if now.saturating_duration_since(newest.idle_since) > RECENT {
         return None; // the others are older still; they stay for requests that can be repeated
     }
-    idle.take(lease.server, |kept| kept.is_usable(now))
+    idle.take(lease.server, |kept| kept.may_serve(lease, now))
 }
 
 /// Puts away an answer that nobody gets. Its connection is kept if all of it is here already: what is
@@ -214,7 +222,7 @@ pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head
 /// A kept connection for a request that can be sent again.
 pub(crate) fn take_any_kept(lease: &Leased) -> Option<Box<UpstreamConnection>> {
     let now = runtime::now();
-    lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.is_usable(now))
+    lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.may_serve(lease, now))
 }
 
 /// Counts a request that goes out.
