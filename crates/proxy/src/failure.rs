@@ -249,3 +249,38 @@ impl From<Unavailable> for Failure {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_explained() {
+        use Reason as R;
+        let manual = include_str!("../../../docs/reasons.md");
+        let bad_body = R::BadRequestBody(ChunkError::BadSize);
+        let bad_response = R::BadResponse(ResponseError::TooManyInterim);
+        for reason in [
+            [R::HeadTimeout, R::BodyTimeout, R::BodyTooLarge, R::ClientGone, R::ClientTooSlow],
+            [R::NoRoute, R::Loop, R::NoServers, R::NoHealthyServer, R::AllServersTried],
+            [R::QueueFull, R::QueueTimeout, R::BreakerOpen, R::ServerConnections, bad_body],
+            [
+                R::ConnectRefused,
+                R::ConnectTimeout,
+                R::ConnectFailed,
+                R::UpstreamReset,
+                bad_response,
+            ],
+            [R::UpstreamClosed, R::ResponseTimeout, R::UpstreamIdle, R::ResponseTruncated, R::Loop],
+            [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::NoRoute, R::NoServers],
+        ]
+        .concat()
+        {
+            let word = format!("`{}`", reason.word());
+            let row = manual.lines().find(|line| line.contains(&word));
+            let row = row.unwrap_or_else(|| panic!("{word} is not in docs/reasons.md"));
+            let status = reason.status().to_string();
+            assert!(row.contains(&status) || reason == R::ClientGone, "{row}: {status}");
+        }
+    }
+}
