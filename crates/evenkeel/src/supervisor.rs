@@ -116,7 +116,13 @@ impl Start {
         let sources = origin.read()?;
         let (mut file, mut warnings) = File::read(sources).map_err(|report| refused(&report))?;
         let mut complaint = None;
-        let carried = carried.and_then(|value| serde_json::from_value::<Kept>(value).ok());
+        // What was changed at runtime would be lost: then rather no upgrade.
+        let carried = carried.filter(|value| !value.is_null()).map(serde_json::from_value::<Kept>);
+        let carried = carried.transpose().map_err(|e| {
+            let message =
+                format!("cannot understand what the old process was told at runtime: {e}");
+            Failure::new(Exit::Runtime, message).with_help("restart instead of upgrading")
+        })?;
         let kept = match (carried, &file.config.admin.state) {
             (Some(carried), _) => Some(carried),
             (None, Some(path)) => state::read(path).unwrap_or_else(|why| {

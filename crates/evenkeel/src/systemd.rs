@@ -48,7 +48,6 @@ pub(crate) fn ready(status: &str) {
 }
 
 /// The process takes over a changed configuration; [`ready`] ends that.
-#[allow(dead_code, reason = "reloading is not yet told")]
 pub(crate) fn reloading() {
     // systemd wants to know since when; without that it would not believe the rest.
     if let Ok(since) = NotifyState::monotonic_usec_now() {

@@ -143,12 +143,19 @@ fn get(address: SocketAddr) -> u16 {
 }
 
 #[test]
-fn readiness_life_and_the_end_are_told() {
+fn readiness_life_reloading_and_the_end_are_told() {
     let backend = Backend::named("a");
     let mut manager = Manager::start(&simple(&[&backend]), "");
     let ready = manager.wait_told("READY=1");
     assert!(ready.contains("STATUS=serving on 1 addresses"), "{ready}");
     manager.wait_told("WATCHDOG=1");
+    manager.signal("-HUP", manager.child.id());
+    let reloading = manager.wait_told("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    manager.wait_told("STATUS=serving version ");
+    let told = manager.told();
+    let at = |part: &str| told.iter().position(|told| told.contains(part)).unwrap();
+    assert!(at("RELOADING=1") < at("READY=1\nSTATUS=serving version "), "{told:#?}");
     manager.signal("-TERM", manager.child.id());
     manager.wait_told("STOPPING=1");
     assert!(manager.child.wait().unwrap().success());

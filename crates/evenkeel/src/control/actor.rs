@@ -30,10 +30,14 @@ use super::wanted::{Draft, File, Wanted};
 use super::{Applied, Change, Handle, Kept, Message, Refused, Reply, Rollback, standing, watch};
 use crate::signals::Request;
 use crate::supervisor::Events;
+use crate::systemd;
 use crate::upgrade::{self, Order as UpgradeOrder, Upgraded, Upgrading};
 
 /// How often drains are looked at while there are any.
 const LOOK_DRAINING: Duration = Duration::from_millis(50);
+
+/// Turns that other tasks get before this thread ends.
+const YIELDS: usize = 32;
 
 /// See the module's head.
 pub(crate) struct Actor {
@@ -102,6 +106,10 @@ impl Actor {
             };
             waiting = self.take(message, &mut inbox).await;
             self.tick().await;
+        }
+        // Who was answered last still gets that written.
+        for _ in 0..YIELDS {
+            tokio::task::yield_now().await;
         }
         self.plane.logs.finish();
     }
@@ -238,9 +246,19 @@ impl Actor {
     }
 
     async fn reload(&mut self, author: &str) -> Reply {
+        let is_service = self.held.is_none();
+        if is_service {
+            systemd::reloading();
+        }
         let result = self.read_again(author).await;
         if let Err(refused) = &result {
             self.tell_refused(author, "the configuration stays as it was", refused);
+        }
+        if is_service {
+            let version = self.wanted.version;
+            let refused =
+                if result.is_err() { ", the last reload was refused: see the log" } else { "" };
+            systemd::ready(&format!("serving version {version} of the configuration{refused}"));
         }
         result
     }
