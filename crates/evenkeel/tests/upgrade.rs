@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use evenkeel_tools::load::{self, Load, Outcome};
-use support::{Backend, Client, Directory, LIMIT, Then, reply, simple, wait_for};
+use support::{Backend, Client, Directory, LIMIT, Then, reply, simple, wait_for, with_pool};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
@@ -304,6 +304,29 @@ fn the_file_it_was_started_from_is_what_is_started_even_when_it_was_replaced() {
     service.upgrade().unwrap();
     assert_eq!(std::fs::read_to_string(note).unwrap(), "new\n");
     service.assert_serves();
+    service.end();
+}
+
+#[test]
+fn clients_stay_with_their_servers_though_no_key_is_configured() {
+    let backends = ["a", "b", "c"].map(Backend::named);
+    let config = with_pool(&backends.each_ref(), "    sticky: { cookie: {} }\n");
+    let mut service = Service::start(&config);
+    let address = service.address;
+    let ask = |cookie: &str| {
+        let mut client = Client::connect(address);
+        client.send(format!("GET / HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n"));
+        client.response()
+    };
+    let bound = [0; 4].map(|_| {
+        let response = ask("none=0");
+        let cookie = response.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        (cookie, response.text())
+    });
+    service.upgrade().unwrap();
+    for (cookie, server) in bound.iter().cycle().take(20) {
+        assert_eq!(ask(cookie).text(), *server);
+    }
     service.end();
 }
 

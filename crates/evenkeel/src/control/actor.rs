@@ -3,6 +3,7 @@
 //! refusal leaves everything as it was.
 
 mod ending;
+mod handover;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config::model::Server;
 use evenkeel_runtime as runtime;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch as latest};
 
 pub(crate) use super::view::Stand;
@@ -31,7 +31,7 @@ use super::{Applied, Change, Handle, Kept, Message, Refused, Reply, Rollback, st
 use crate::signals::Request;
 use crate::supervisor::Events;
 use crate::systemd;
-use crate::upgrade::{self, Order as UpgradeOrder, Upgraded, Upgrading};
+use crate::upgrade::{self, Upgraded, Upgrading};
 
 /// How often drains are looked at while there are any.
 const LOOK_DRAINING: Duration = Duration::from_millis(50);
@@ -195,54 +195,6 @@ impl Actor {
             }
         }
         None
-    }
-
-    /// Hands over to a new process, if nothing speaks against it.
-    fn upgrade(&mut self, order: UpgradeOrder, reply: Option<Answer>) {
-        let (events, handle) = (self.events.clone(), self.handle.clone());
-        let done = move |result: Result<Upgraded, upgrade::Refused>| {
-            let upgraded = result.clone().ok();
-            handle.tell_surely(Message::UpgradeOver(result)); // told before the end begins
-            if let Some(upgraded) = upgraded {
-                events.handed_over(upgraded);
-            }
-        };
-        let carried = serde_json::to_value(self.kept()).unwrap_or(Value::Null);
-        let begun = match &self.held {
-            Some(why) => Err(upgrade::Refused::at_start(why.clone())),
-            None => self.upgrading.begin(order, self.plane.sockets.held(), carried, done),
-        };
-        match begun {
-            // What is changed now would be lost.
-            Ok(()) => {
-                self.held = Some("an upgrade is under way".into());
-                self.upgrade_reply = reply;
-            }
-            Err(refused) => {
-                tracing::warn!("upgrade refused: {refused}");
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(refused));
-                }
-            }
-        }
-    }
-
-    fn upgraded(&mut self, result: Result<Upgraded, upgrade::Refused>) {
-        self.upgrading.is_over();
-        match &result {
-            Ok(Upgraded { pid, version }) => {
-                tracing::info!(pid, %version, "upgraded: the new process serves");
-            }
-            Err(refused) => {
-                tracing::error!("upgrade failed, nothing has changed: {refused}");
-                if !self.stand.borrow().draining {
-                    self.held = None;
-                }
-            }
-        }
-        if let Some(reply) = self.upgrade_reply.take() {
-            let _ = reply.send(result);
-        }
     }
 
     async fn reload(&mut self, author: &str) -> Reply {
