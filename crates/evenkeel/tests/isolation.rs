@@ -31,10 +31,13 @@ fn a_panic_fails_its_own_exchange_and_no_other() {
     }
     assert!(proxy.is_running());
     assert_eq!(backend.count(), 200);
-    let told = proxy.log();
-    let told = told.iter().filter(|line| line.contains("an exchange was lost"));
-    assert_eq!(told.clone().count(), 50);
-    assert!(told.clone().all(|line| line.contains("request_id=") && line.contains("asked to")));
+    let told = || -> Vec<String> {
+        let is_told = |line: &String| line.contains("an exchange was lost");
+        proxy.log().into_iter().filter(is_told).collect()
+    };
+    support::wait_for("each to be told of", || told().len() == 50);
+    let names_it = |line: &String| line.contains("request_id=") && line.contains("asked to");
+    assert!(told().iter().all(names_it), "{:?}", told());
     // No connection is left behind: the process ends as soon as it is asked to.
     drop(bystanders);
     proxy.signal("-TERM");

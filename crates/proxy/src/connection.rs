@@ -58,6 +58,11 @@ impl ConnectionState {
         self.server.borrow().as_ref().is_some_and(is)
     }
 
+    /// It has to end now: what its exchange waits for is nobody's fault.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
     /// Waits until `deadline`, unless the connection has to end now.
     pub(crate) fn allow_until(&self, deadline: Instant) {
         if !self.cut.get() {

@@ -265,7 +265,7 @@ impl<'p> Tries<'p> {
 
     fn may_retry(&self, exchange: &Exchange<'_>, failure: Failure, pump: &Pump) -> bool {
         let retry = &self.settings.config.retry;
-        if !failure.reason.is_among(&retry.on) {
+        if !failure.reason.is_among(&retry.on) || exchange.connection.state.is_cut() {
             return false;
         }
         match failure.retry {
@@ -411,6 +411,9 @@ pub(super) fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, be
 
 fn note_failure(exchange: &Exchange<'_>, lease: Leased, reason: Reason, latency: Duration) {
     let Some(kind) = reason.kind() else { return };
+    if exchange.connection.state.is_cut() {
+        return; // a drain came to its end, not the server's patience
+    }
     let now = runtime::now();
     tell(exchange, lease.known(), reason, now);
     lease.finish(Outcome::Failure { latency, kind }, now);
