@@ -36,6 +36,8 @@ pub struct Generation {
 /// One worker's state of one pool.
 pub struct PoolState {
     name: Rc<str>,
+    /// What it was last set to: the same again changes nothing.
+    settings: RefCell<Option<Arc<PoolSettings>>>,
     balancer: RefCell<Pool>,
     /// Requests that wait for one of its servers.
     pub(crate) queue: Queue,
@@ -85,13 +87,13 @@ impl Generation {
     ) -> Self {
         let snapshot = publication.snapshot.clone();
         let mut pools = Vec::with_capacity(snapshot.pools.len());
+        let known: HashMap<&str, &Rc<PoolState>> =
+            old.iter().flat_map(|old| &old.pools).map(|pool| (&*pool.name, pool)).collect();
         for (at, settings) in snapshot.pools.iter().enumerate() {
             let fresh = || SharedPool::new(evenkeel_runtime::now());
             let shared_pool = publication.pools.get(at).cloned().unwrap_or_else(fresh);
             let shared = publication.servers.get(at).map(Vec::as_slice).unwrap_or_default();
-            let kept = old.and_then(|old| {
-                old.pools.iter().find(|pool| *pool.name == *settings.config.name).cloned()
-            });
+            let kept = known.get(settings.config.name.as_str()).copied().cloned();
             let pool = kept.unwrap_or_else(|| {
                 // One seed for each worker and pool, or all workers would choose alike.
                 let seed = seed ^ evenkeel_balancer::hash_key(settings.config.name.as_bytes());
@@ -131,6 +133,7 @@ impl PoolState {
         let keep = &settings.config.keep_alive;
         Self {
             name: settings.config.name.as_str().into(),
+            settings: RefCell::default(),
             queue: Queue::default(),
             connections_max: Cell::new(None),
             by_hash: RefCell::default(),
@@ -143,10 +146,14 @@ impl PoolState {
     /// Servers that stay keep their slot and their state.
     fn set_servers(
         &self,
-        settings: &PoolSettings,
+        settings: &Arc<PoolSettings>,
         shared: &[crate::shared::ServerShared],
         worker: usize,
     ) {
+        let before = self.settings.borrow().clone();
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, settings)) {
+            return;
+        }
         let specs = settings.targets.iter().zip(shared).map(|(target, shared)| ServerSpec {
             key: target.key.clone(),
             // Nobody knows yet where it listens.
@@ -157,6 +164,9 @@ impl PoolState {
         let mut balancer = self.balancer.borrow_mut();
         let now = evenkeel_runtime::now();
         balancer.set_rules(crate::rules::rules(&settings.config), now);
+        if before.as_ref().is_some_and(|before| before.config.balance != settings.config.balance) {
+            balancer.set_algorithm(crate::balance::algorithm(&settings.config.balance));
+        }
         balancer.set_servers(specs, now);
         balancer.set_affinity(crate::balance::affinity_algorithm(settings.config.sticky.as_ref()));
         self.connections_max.set(settings.config.breaker.server_connections);
@@ -166,13 +176,16 @@ impl PoolState {
             let hash = |id| Some(hash_key(balancer.server(id)?.key.as_bytes()));
             by_hash.extend(balancer.servers().ids().filter_map(|id| Some((hash(id)?, id))));
         }
+        let mut idle = self.idle.borrow_mut();
+        idle.keep_most(settings.config.keep_alive.idle_max as usize);
+        idle.keep_of(|id| balancer.server(id).is_some());
+        let pairs = settings.targets.iter().zip(shared);
+        let by_key: HashMap<&str, _> = pairs.map(|pair| (&*pair.0.key, pair)).collect();
         let mut known = self.known.borrow_mut();
         known.clear();
         for id in balancer.servers().ids() {
-            let key = balancer.server(id).map(|server| server.key.clone()).unwrap_or_default();
-            let at = settings.targets.iter().position(|target| target.key == key);
-            let pair = at.and_then(|at| Some((settings.targets.get(at)?, shared.get(at)?)));
-            let Some((target, shared)) = pair else { continue };
+            let pair = balancer.server(id).and_then(|server| by_key.get(&*server.key));
+            let Some((target, shared)) = pair.copied() else { continue };
             let counters = shared.counters.get(worker).cloned().unwrap_or_default();
             let slot = id.slot as usize;
             let entry = Rc::new(KnownServer {
@@ -189,6 +202,13 @@ impl PoolState {
                 *place = entry;
             }
         }
+        drop(known);
+        self.settings.replace(Some(settings.clone()));
+    }
+
+    /// Whether the pool still has this server.
+    pub(crate) fn has(&self, server: ServerId) -> bool {
+        self.balancer.borrow().server(server).is_some()
     }
 
     /// See [`Pool::beat`].

@@ -41,7 +41,8 @@ pub struct Snapshot {
     /// Indexed by [`RouteId`].
     pub routes: Vec<RouteSettings>,
     /// Indexed by [`PoolId`].
-    pub pools: Vec<PoolSettings>,
+    /// Of a pool that is as it was before, the same.
+    pub pools: Vec<Arc<PoolSettings>>,
     /// Request → route.
     pub table: Arc<Table>,
 }
@@ -83,7 +84,7 @@ pub struct PoolSettings {
 }
 
 /// One server of a pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What identifies it: the address as configured.
     pub key: Box<str>,
@@ -124,18 +125,21 @@ impl Snapshot {
                 chain: chain(&r.policies),
             })
             .collect();
-        let pools = config
-            .pools
+        let known: HashMap<&str, &Arc<PoolSettings>> = before
             .iter()
-            .map(|p| PoolSettings {
-                targets: targets(p, resolved),
-                stickiness: match &p.sticky {
-                    Some(Sticky::Cookie(cookie)) => Some(Stickiness::compile(&p.name, cookie)),
-                    _ => None,
-                },
-                config: p.clone(),
-            })
+            .flat_map(|(_, snapshot)| &snapshot.pools)
+            .map(|pool| (pool.config.name.as_str(), pool))
             .collect();
+        let pool = |pool: &Pool| {
+            let targets = targets(pool, resolved);
+            match known.get(pool.name.as_str()) {
+                Some(known) if known.config == *pool && known.targets == targets => {
+                    Arc::clone(known)
+                }
+                _ => Arc::new(PoolSettings::compile(pool, targets)),
+            }
+        };
+        let pools = config.pools.iter().map(pool).collect();
         // Routes name listeners by their place.
         let names =
             |config: &Config| config.listeners.iter().map(|l| l.name.clone()).collect::<Vec<_>>();
@@ -159,11 +163,19 @@ impl Snapshot {
 
     /// A pool of this snapshot.
     pub fn pool(&self, id: PoolId) -> Option<&PoolSettings> {
-        self.pools.get(id.0 as usize)
+        self.pools.get(id.0 as usize).map(|pool| &**pool)
     }
 }
 
 impl PoolSettings {
+    fn compile(pool: &Pool, targets: Vec<Target>) -> Self {
+        let stickiness = match &pool.sticky {
+            Some(Sticky::Cookie(cookie)) => Some(Stickiness::compile(&pool.name, cookie)),
+            _ => None,
+        };
+        Self { targets, stickiness, config: pool.clone() }
+    }
+
     /// The `Host` that `target` sees, unless it is the client's.
     pub fn host<'s>(&'s self, target: &'s Target) -> Option<&'s str> {
         match &self.config.host {

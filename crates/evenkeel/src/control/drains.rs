@@ -81,6 +81,11 @@ impl Drains {
         self.0.retain(|known| known.what != *what);
     }
 
+    /// Goes on with these only.
+    pub(crate) fn keep(&mut self, stays: impl Fn(&What) -> bool) {
+        self.0.retain(|known| stays(&known.what));
+    }
+
     /// What is due by now; asked again every few milliseconds while there is any drain.
     pub(crate) fn due(&mut self, now: Instant) -> Due {
         let mut due = Due::default();

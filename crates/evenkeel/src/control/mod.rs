@@ -246,3 +246,6 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(Refused::Busy("the process ends".into())))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! How the actor lets things come to their end: what a change takes away drains, what was asked to
 //! drain does, registrations expire. Owns the deadlines that are the control plane's.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,11 +45,20 @@ impl Actor {
         }
         let drain = plane::drain(now, requests, tunnels);
         self.plane.publish(config, prepared, drain).await;
+        let present: HashSet<(String, Box<str>)> =
+            servers(&self.plane.publication).map(|(pool, server, _)| (pool, server)).collect();
+        // One that is back is drained no more: what would be cut by its name is new.
+        self.drains.keep(|what| match what {
+            What::Server { pool, server, removed: true } => {
+                !present.contains(&(pool.clone(), server.clone()))
+            }
+            _ => true,
+        });
         for (pool, server, shared) in servers(&before) {
-            if find(&self.plane.publication, &pool, &server).is_none() {
-                let what = What::Server { pool, server, removed: true };
+            let is_gone = !present.contains(&(pool.clone(), server.clone()));
+            if is_gone && shared.standing.in_flight() > 0 {
                 self.drains.begin(Draining {
-                    what,
+                    what: What::Server { pool, server, removed: true },
                     since: now,
                     requests_until: Some(now + shutdown.drain),
                     tunnels_until: Some(now + shutdown.drain.max(shutdown.drain_tunnels)),

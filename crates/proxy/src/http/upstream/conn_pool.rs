@@ -65,6 +65,25 @@ impl<C> ConnPool<C> {
         slot.idle.push_back(connection);
     }
 
+    /// Keeps at most so many for each server from now on.
+    pub(crate) fn keep_most(&mut self, idle_max: usize) {
+        self.idle_max = idle_max;
+        for slot in &mut self.slots {
+            let over = slot.idle.len().saturating_sub(idle_max);
+            slot.idle.drain(..over); // those unused longest
+        }
+    }
+
+    /// Drops the connections of all other servers.
+    pub(crate) fn keep_of(&mut self, stays: impl Fn(ServerId) -> bool) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let id = ServerId { slot: at as u32, generation: slot.generation };
+            if !stays(id) {
+                slot.idle.clear();
+            }
+        }
+    }
+
     /// Drops every connection that is not `alive` any more.
     pub(crate) fn sweep(&mut self, alive: impl Fn(&C) -> bool) {
         for slot in &mut self.slots {
@@ -97,6 +116,21 @@ mod tests {
         assert_eq!(pool.take(A, |_| true), Some(2));
         assert_eq!(pool.take(A, |_| true), None);
         assert_eq!(pool.take(B, |_| true), Some(9));
+    }
+
+    #[test]
+    fn connections_of_servers_that_left_are_dropped_and_a_lower_limit_holds_at_once() {
+        let mut pool = ConnPool::new(8);
+        for connection in 1..=3 {
+            pool.put(A, connection);
+            pool.put(B, connection);
+        }
+        pool.keep_most(2);
+        assert_eq!(pool.len(), 4);
+        pool.keep_of(|server| server == B);
+        assert_eq!(pool.len(), 2);
+        assert_eq!(pool.take(A, |_| true), None);
+        assert_eq!(pool.take(B, |_| true), Some(3));
     }
 
     #[test]

@@ -216,7 +216,9 @@ pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head
         let asked = Duration::from_secs(u64::from(seconds)) * 4 / 5;
         connection.idle_max = connection.idle_max.min(asked);
     }
-    lease.pool().idle.borrow_mut().put(lease.server, connection);
+    if lease.pool().has(lease.server) {
+        lease.pool().idle.borrow_mut().put(lease.server, connection);
+    }
 }
 
 /// A kept connection for a request that can be sent again.
