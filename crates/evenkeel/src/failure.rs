@@ -10,8 +10,6 @@ pub(crate) enum Exit {
     Runtime = 1,
     /// The command line is wrong; `clap` uses the same number.
     Usage = 2,
-    /// `EX_NOHOST`: the name of a server has no address.
-    Resolve = 68,
     /// `EX_UNAVAILABLE`: a listener's address cannot be bound.
     Bind = 69,
     /// `EX_CONFIG`: the configuration is missing, unreadable or has mistakes.
@@ -24,7 +22,6 @@ Exit codes:
    0  ended as asked
    1  failed while running
    2  wrong command line
-  68  the name of a server has no address
   69  a listener's address cannot be bound
   78  the configuration is missing, unreadable or has mistakes";
 
@@ -79,7 +76,7 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table_of_the_help() {
-        for exit in [Exit::Runtime, Exit::Usage, Exit::Resolve, Exit::Bind, Exit::Config] {
+        for exit in [Exit::Runtime, Exit::Usage, Exit::Bind, Exit::Config] {
             let line = format!("\n{:>4}  ", exit as u8);
             assert!(EXIT_CODES.contains(&line), "{exit:?}");
         }

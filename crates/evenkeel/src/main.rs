@@ -5,13 +5,10 @@
 mod cli;
 mod control;
 mod demo;
-#[allow(dead_code)]
 mod discovery;
 mod failure;
-#[allow(dead_code)]
 mod health;
 mod log;
-mod resolve;
 mod signals;
 mod sources;
 mod supervisor;

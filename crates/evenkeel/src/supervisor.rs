@@ -23,6 +23,7 @@ use crate::control::access_logs::AccessLogs;
 use crate::control::actor::Actor;
 use crate::control::drains::Drains;
 use crate::control::intent::CommandLine;
+use crate::control::lookout::Lookout;
 use crate::control::origin::Origin;
 use crate::control::plane::{self, Plane};
 use crate::control::readings;
@@ -34,8 +35,8 @@ use crate::control::wanted::{File, Wanted};
 use crate::control::{Handle, Message};
 use crate::failure::{Exit, Failure};
 use crate::signals::Request;
+use crate::systemd;
 use crate::upgrade::{Inherited, Launch, Order, Tether, Upgraded, Upgrading};
-use crate::{resolve, systemd};
 
 /// Events that may wait for the supervisor; workers send a handful each, signals beyond are
 /// dropped.
@@ -169,9 +170,15 @@ pub(crate) fn start(
     events: Events,
     inherited: &mut Inherited,
 ) -> Result<Running, Failure> {
-    let Start { origin, mut wanted, pinned, config, complaint, .. } = start;
-    let names = resolve::unknown(&config, &Default::default());
-    let addresses = resolve::look_up(names)?.into_iter().collect();
+    let Start { origin, mut wanted, pinned, mut config, complaint, .. } = start;
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let control = control.map_err(|e| cannot_control(&e))?;
+    let seed = RandomState::new().build_hasher().finish();
+    let (lookout, first) = control.block_on(Lookout::begin(&config, seed));
+    let addresses = first.addresses.into_iter().collect();
+    if !first.servers.is_empty() {
+        config = wanted.with_first(first.servers);
+    }
     let cores = runtime::available_cores();
     let count = config.workers.map_or(cores.len().max(1), |n| n.get() as usize);
     let descriptors = runtime::raise_descriptor_limit();
@@ -181,7 +188,6 @@ pub(crate) fn start(
     let now = runtime::now();
     let mut logs = AccessLogs::default();
     logs.commit(logs.prepare(&config)?, now, now);
-    let seed = RandomState::new().build_hasher().finish();
     let mut ledger = Ledger::new(count);
     let resolved = plane::resolved(&addresses);
     let publication = ledger.publish(Snapshot::compile(&config, &resolved));
@@ -225,6 +231,7 @@ pub(crate) fn start(
         refused: None,
         unkept: None,
         draining: false,
+        checks: lookout.checks(),
     }));
     if let Some(complaint) = complaint {
         tracing::error!("{complaint}");
@@ -257,35 +264,38 @@ pub(crate) fn start(
         upgrading: Upgrading::new(Launch::of_this_process()),
         upgrade_reply: None,
     };
-    let control = control(actor, inbox)?;
+    let control = run_control(control, actor, inbox, lookout)?;
     Ok(Running { workers, counters, shared, handle, control, sockets: held, since: now })
 }
 
 /// Starts the control plane's thread: the actor, and whatever else asks or tells it something.
-fn control(
+fn run_control(
+    runtime: tokio::runtime::Runtime,
     mut actor: Actor,
     inbox: tokio::sync::mpsc::Receiver<Message>,
+    lookout: Lookout,
 ) -> Result<Receiver<()>, Failure> {
-    let cannot = |e: std::io::Error| {
-        Failure::new(Exit::Runtime, format!("cannot start the control plane: {e}"))
-    };
     let (done, ended) = sync_channel(0);
     let (tell, told) = sync_channel::<()>(0);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(cannot)?;
     let body = move || {
         let _done: SyncSender<()> = done;
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             actor.begin();
             drop(tell);
+            tokio::task::spawn_local(lookout.run(actor.handle.clone()));
             actor.run(inbox).await;
         });
         runtime.shutdown_timeout(END_GRACE);
     };
-    std::thread::Builder::new().name("control".into()).spawn(body).map_err(cannot)?;
+    let thread = std::thread::Builder::new().name("control".into()).spawn(body);
+    thread.map_err(|e| cannot_control(&e))?;
     let _ = told.recv(); // it shows what there is
     Ok(ended)
+}
+
+fn cannot_control(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Runtime, format!("cannot start the control plane: {error}"))
 }
 
 /// Starts a worker's thread.

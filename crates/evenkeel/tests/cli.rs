@@ -169,13 +169,6 @@ fn a_wrong_target_is_78() {
 }
 
 #[test]
-fn a_name_without_an_address_is_68_and_named() {
-    let output = run(&["run", "--listen", "127.0.0.1:0", "--to", "http://nowhere.invalid:80"]);
-    assert_eq!(code(&output), 68, "{}", stderr(&output));
-    assert!(stderr(&output).contains("nowhere.invalid"), "{}", stderr(&output));
-}
-
-#[test]
 fn a_taken_address_is_69_and_the_message_says_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

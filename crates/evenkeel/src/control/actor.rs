@@ -164,8 +164,9 @@ impl Actor {
             }
             Message::Discovered { pool, servers } => self.discovered(pool, servers).await,
             Message::Resolved(found) => {
-                self.plane.readdress(found).await;
-                self.show(|_| {});
+                if self.plane.readdress(found).await {
+                    self.show(|_| {});
+                }
             }
             Message::Reopen => {
                 self.plane.logs.reopen();

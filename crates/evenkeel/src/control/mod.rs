@@ -10,6 +10,7 @@ mod bind;
 pub(crate) mod diff;
 pub(crate) mod drains;
 pub(crate) mod intent;
+pub(crate) mod lookout;
 pub(crate) mod op;
 pub(crate) mod origin;
 pub(crate) mod overlay;

@@ -14,9 +14,9 @@ use evenkeel_proxy::worker::{Adoption, Command, Cut, Drain};
 use evenkeel_runtime::{self as runtime, mailbox};
 
 use super::access_logs::{AccessLogs, NewLogs};
+use super::lookout;
 use super::sockets::{self, Plan, Sockets};
 use crate::failure::Failure;
-use crate::resolve;
 use crate::upgrade::Inherited;
 
 /// How long a worker may take to take an order, and to take over other settings: it looks between
@@ -59,14 +59,7 @@ impl Plane {
             &mut Inherited::default(),
         )?;
         let logs = self.logs.prepare(config)?;
-        let unknown = resolve::unknown(config, &self.addresses);
-        let found = match unknown.is_empty() {
-            true => Vec::new(),
-            // A resolver may take seconds: on a thread that may wait.
-            false => tokio::task::spawn_blocking(move || resolve::look_up(unknown))
-                .await
-                .unwrap_or_else(|_| Ok(Vec::new()))?,
-        };
+        let found = lookout::new_addresses(&self.config, config).await;
         Ok(Prepared { plan, found, logs })
     }
 
@@ -122,14 +115,23 @@ impl Plane {
         }
     }
 
-    /// Serves by other addresses of the same names.
-    pub(crate) async fn readdress(&mut self, found: Vec<(Address, Vec<SocketAddr>)>) {
+    /// Serves by other addresses of the same names; whether there are any.
+    pub(crate) async fn readdress(&mut self, mut found: Vec<(Address, Vec<SocketAddr>)>) -> bool {
+        found.retain(|(name, addresses)| self.addresses.get(name) != Some(addresses));
+        for (name, addresses) in &found {
+            let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            tracing::info!("discovery: server `{name}` is at {}", shown.join(", "));
+        }
+        if found.is_empty() {
+            return false;
+        }
         self.addresses.extend(found);
         self.compile(self.config.clone());
         for worker in self.workers.clone() {
             let adoption = Adoption::of(self.publication.clone());
             self.order(&worker, Command::Adopt(adoption)).await;
         }
+        true
     }
 
     /// Cuts what runs at a server, in all workers.

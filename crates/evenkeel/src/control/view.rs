@@ -15,6 +15,7 @@ use super::drains::{Draining, What};
 use super::intent::Inert;
 use super::overlay::{Overlay, Wish};
 use super::readings::{self, ServerReading};
+use crate::health::Reader;
 
 /// What serves at the moment. Replaced whole with every change; everything in it is shared.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub(crate) struct Stand {
     pub(crate) unkept: Option<Arc<str>>,
     /// The process takes no new connection.
     pub(crate) draining: bool,
+    /// What the last checks of servers came to.
+    pub(crate) checks: Reader,
 }
 
 /// A version that was in force.

@@ -91,6 +91,14 @@ impl Wanted {
         (wanted, draft.intent.config)
     }
 
+    /// What it comes to with what discovery found before the start.
+    pub(crate) fn with_first(&mut self, found: Vec<(String, Vec<Server>)>) -> Config {
+        self.discovered.extend(found);
+        let draft = self.draft(self.file.clone(), self.overlay.clone());
+        self.inert = draft.intent.inert;
+        draft.intent.config
+    }
+
     /// What another file and other changes would come to.
     pub(crate) fn draft(&mut self, file: File, overlay: Overlay) -> Draft {
         let intent = intent::intend(

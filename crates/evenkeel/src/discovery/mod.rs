@@ -126,6 +126,22 @@ impl Discovery {
         }
     }
 
+    /// Follows these names too, asking these resolvers, the system's if there are none.
+    pub(crate) fn follow_names<'a>(
+        &mut self,
+        resolvers: &[SocketAddr],
+        addresses: impl Iterator<Item = &'a Address>,
+    ) {
+        self.resolvers = resolvers.to_vec();
+        for address in addresses {
+            if let Address::Name(name, _) = address
+                && !self.followed.contains_key(&Subject::Name(name.clone()))
+            {
+                self.open_name(name);
+            }
+        }
+    }
+
     /// What is found next, as much as is there; may be dropped and asked for again.
     pub(crate) async fn next(&mut self) -> Vec<Found> {
         loop {

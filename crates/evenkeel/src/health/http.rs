@@ -144,8 +144,10 @@ fn complain(test: &BodyTest, body: &[u8], whole: bool) -> Option<String> {
 /// An error of hyper, by what the peer did.
 pub(super) fn hyper_miss(error: &hyper::Error) -> Miss {
     use std::error::Error;
+    let mut why = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
+        why = format!("{error}: {inner}");
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
             return blame("connection failed", io);
         }
@@ -156,6 +158,6 @@ pub(super) fn hyper_miss(error: &hyper::Error) -> Miss {
     } else if error.is_parse() {
         format!("no HTTP response: {error}")
     } else {
-        error.to_string()
+        why
     })
 }

@@ -292,11 +292,11 @@ impl Checked {
         let (from, to) = (name(before), name(state));
         match probed {
             Err(Miss::Failed(got) | Miss::NotMade(got)) => {
-                let rule = format!("{} checks in a row failed", self.schedule.fall);
+                let rule = in_a_row(self.schedule.fall, "failed");
                 tracing::warn!(pool, server, from, to, rule, got, "health check");
             }
             Ok(()) if before == Check::Down => {
-                let rule = format!("{} checks in a row succeeded", self.schedule.rise);
+                let rule = in_a_row(self.schedule.rise, "succeeded");
                 tracing::info!(pool, server, from, to, rule, "health check");
             }
             Ok(()) => tracing::debug!(pool, server, from, to, "health check"),
@@ -339,6 +339,10 @@ fn schedule(check: &HealthCheck) -> Schedule {
         rise: check.rise,
         fall: check.fall,
     }
+}
+
+fn in_a_row(checks: u32, what: &str) -> String {
+    if checks <= 1 { format!("a check {what}") } else { format!("{checks} checks in a row {what}") }
 }
 
 fn name(state: Check) -> &'static str {
