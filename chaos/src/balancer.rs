@@ -95,10 +95,7 @@ impl Wanted {
             "routes:\n  - {{ match: {{ path: {{ exact: /version }} }}, respond: {{ body: \"{version}\" }} }}\n  - {{ to: app }}"
         );
         text.push_str(&self.routes);
-        if std::env::var_os("CHAOS_NO_ADMIN").is_none() {
-            let _ =
-                writeln!(text, "admin: {{ bind: \"unix:{}/admin.sock\" }}", directory.display());
-        }
+        let _ = writeln!(text, "admin: {{ bind: \"unix:{}/admin.sock\" }}", directory.display());
         text.push_str(&self.sections);
         text
     }
@@ -304,8 +301,12 @@ impl Balancer {
 
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
-        let path = self.directory.join(format!("{}.err", self.kind.name()));
-        std::fs::read_to_string(path).unwrap_or_default()
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Where it logs.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.directory.join(format!("{}.err", self.kind.name()))
     }
 
     /// Bytes of memory that are its own.
