@@ -104,6 +104,8 @@ impl Link {
         let near = self.near_name();
         let (here, there) = (format!("10.97.{}.1/24", self.number), format!("{}/24", self.far()));
         let netns = process.to_string();
+        // What is left of the last network that had this number.
+        let _ = ip(&["link", "del", &near]);
         ip(&["link", "add", &near, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
         ip(&["addr", "add", &here, "dev", &near])?;
         ip(&["link", "set", &near, "up"])?;
