@@ -95,7 +95,7 @@ chaos: chaos-build ## Do things to real processes, and count what clients lose; 
 	@$(BUILT)/chaos $(CHAOS)
 
 chaos-short: chaos-build ## The same, a few seconds each
-	@$(BUILT)/chaos --short $(CHAOS)
+	@$(BUILT)/chaos --short --lanes 2 $(CHAOS)
 
 # The build that fails when it is asked to comes first: the one that ships has the name in the end.
 chaos-build:

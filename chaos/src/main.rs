@@ -7,6 +7,7 @@
 mod backend;
 mod balancer;
 mod journal;
+mod lanes;
 mod network;
 mod row;
 mod scenarios;
@@ -40,6 +41,9 @@ struct Arguments {
     /// Let nginx and HAProxy do the scenarios that can be compared, too
     #[arg(long)]
     peers: bool,
+    /// How many scenarios at a time; figures are better taken one by one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    lanes: u8,
     /// Multiplies every rate, for machines that are slower or busy
     #[arg(long, default_value_t = 1.0)]
     pace: f64,
@@ -71,6 +75,12 @@ fn main() -> ExitCode {
         eprintln!("chaos: {error}");
         return ExitCode::from(2);
     }
+    if arguments.lanes > 1 {
+        return side_by_side(&arguments).unwrap_or_else(|fault| {
+            eprintln!("chaos: {fault}");
+            ExitCode::from(2)
+        });
+    }
     if let Some(status) = network::run_apart() {
         return status;
     }
@@ -82,6 +92,26 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn side_by_side(arguments: &Arguments) -> Result<ExitCode, Fault> {
+    let names: Vec<&str> = wanted(arguments).map(|scenario| scenario.name).collect();
+    let mut options = vec!["--pace".to_owned(), arguments.pace.to_string()];
+    if let Some(binaries) = &arguments.binaries {
+        options.extend(["--binaries".to_owned(), binaries.display().to_string()]);
+    }
+    let flags =
+        [(arguments.short, "--short"), (arguments.peers, "--peers"), (arguments.keep, "--keep")];
+    options.extend(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| (*flag).to_owned()));
+    lanes::run(&names, usize::from(arguments.lanes), &options)
+}
+
+/// The scenarios that are asked for.
+fn wanted(arguments: &Arguments) -> impl Iterator<Item = &'static Scenario> {
+    let is_named = |scenario: &&Scenario| {
+        arguments.names.iter().any(|name| scenario.name.eq_ignore_ascii_case(name))
+    };
+    ALL.iter().filter(move |scenario| arguments.names.is_empty() || is_named(scenario))
 }
 
 fn install(arguments: &Arguments) -> std::io::Result<()> {
@@ -106,14 +136,10 @@ fn run(arguments: &Arguments) -> Result<Vec<Row>, Fault> {
     if arguments.peers {
         kinds.extend([Kind::Nginx, Kind::Haproxy]);
     }
-    let is_wanted = |scenario: &&Scenario| {
-        arguments.names.is_empty()
-            || arguments.names.iter().any(|name| scenario.name.eq_ignore_ascii_case(name))
-    };
     let stage = Stage::new(arguments)?;
     let mut rows = Vec::new();
     row::print_heading();
-    for scenario in ALL.iter().filter(is_wanted) {
+    for scenario in wanted(arguments) {
         for kind in &kinds {
             if *kind == Kind::Evenkeel || scenario.peers {
                 let row = stage.perform(scenario, *kind);

@@ -123,7 +123,7 @@ impl Row {
             self.outcome.closed_while_idle,
             show(memory),
             self.took.as_secs(),
-            words.join("; "),
+            words.join("; ").replace(['\n', '|'], " "),
         );
     }
 
@@ -160,6 +160,11 @@ pub(crate) fn print_heading() {
         "| scenario | balancer | | sent | failed | POSTs twice | p50 | p99 | p99.9 | max | tries/request | eject | recover | idle closes | RSS MiB | s | |"
     );
     println!("|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|---:|---|");
+}
+
+/// Whether a printed line is of the heading or the end.
+pub(crate) fn is_frame(line: &str) -> bool {
+    !line.starts_with("| ") || line.starts_with("| scenario")
 }
 
 /// The last line.

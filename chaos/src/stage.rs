@@ -75,6 +75,12 @@ impl Stage {
         if self.short { short } else { full }
     }
 
+    /// A time that a goal allows: three times as long in the short form, which machines do beside
+    /// other work.
+    pub(crate) fn allowed(&self, time: Duration) -> Duration {
+        if self.short { time * 3 } else { time }
+    }
+
     /// Requests a second.
     pub(crate) fn rate(&self, short: f64, full: f64) -> f64 {
         self.either(short, full) * self.pace

@@ -45,7 +45,9 @@ pub(crate) fn r11(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     balancer.peer.signal("TERM");
     balancer.peer.wait(Duration::from_secs(10));
     let took = begun.elapsed();
-    row.must(took < Duration::from_millis(200), || format!("idle, it took {took:?} to end"));
+    row.must(took < stage.allowed(Duration::from_millis(200)), || {
+        format!("idle, it took {took:?} to end")
+    });
     row.note(format!("ends in {:.0} ms when idle", took.as_secs_f64() * 1e3));
     Ok(row)
 }
@@ -55,7 +57,12 @@ pub(crate) fn download(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     let seconds = stage.either(4, 20);
     let mut row = Row::default();
     let longer = format!("{}s", seconds + 10);
-    let (whole, stray, _) = drained(stage, kind, seconds, &longer)?;
+    let (whole, stray, _) = match drained(stage, kind, seconds, &longer) {
+        Err(fault) if fault.to_string().contains("unrecognized subcommand") => {
+            return Ok(Row::skipped("this build has no verb `drain`"));
+        }
+        other => other?,
+    };
     row.must(whole.failed() == 0, || format!("within the deadline: {:?}", whole.classes));
     row.must(stray == 0, || format!("{stray} new requests reached the drained server"));
     row.outcome = whole;

@@ -32,10 +32,14 @@ pub(crate) fn f1(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.must_lose_nothing();
     let (before, during) = (quiet.latency.at(0.99), row.outcome.latency.at(0.99));
     row.note(format!("quiet p99 {:.1} ms", before.as_secs_f64() * 1e3));
-    row.must(during <= before + ADDED_P99, || format!("p99 {before:?} became {during:?}"));
+    row.must(during <= before + stage.allowed(ADDED_P99), || {
+        format!("p99 {before:?} became {during:?}")
+    });
     (row.eject, row.recover) = (killed.eject, killed.recover);
     if let Some(eject) = killed.eject {
-        row.must(eject <= Duration::from_millis(100), || format!("tried for {eject:?}"));
+        row.must(eject <= stage.allowed(Duration::from_millis(100)), || {
+            format!("tried for {eject:?}")
+        });
     }
     let recovered = killed.recover.is_some();
     row.must(recovered, || "the server that came back was not used again".into());

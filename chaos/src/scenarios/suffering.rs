@@ -36,7 +36,9 @@ pub(crate) fn f5(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.note(format!("healthy p99 {before:.1?}"));
     let part = share(&backends, from, Duration::MAX);
     row.note(format!("the slow one got {:.2} %", part * 100.0));
-    row.must(after <= before * 2, || format!("p99 {before:.1?} became {after:.1?}"));
+    row.must(after <= before.max(stage.allowed(JITTER)) * 2, || {
+        format!("p99 {before:.1?} became {after:.1?}")
+    });
     Ok(row)
 }
 
@@ -121,7 +123,9 @@ pub(crate) fn f8(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.must(early == 0, || format!("{early} failed before anything was wrong"));
     row.must(again == 0, || format!("{again} failed after it was well again"));
     let second = Duration::from_secs(1);
-    row.must(back.is_some_and(|time| time <= second), || format!("normal after {back:?}"));
+    row.must(back.is_some_and(|time| time <= stage.allowed(second)), || {
+        format!("normal after {back:?}")
+    });
     let most = (0..30).map(|n| {
         let from = healed_at + Duration::from_millis(100) * n;
         backends.iter().map(|b| b.journal().between(from, from + second)).sum::<usize>()
@@ -187,7 +191,9 @@ pub(crate) fn l13(stage: &Stage, _: Kind) -> Result<Row, Fault> {
     let mut row = Row::of(stage.load_for(time, Load { tag, ..load }));
     row.must_lose_nothing();
     let (before, after) = (quiet.latency.at(0.99), row.outcome.latency.at(0.99));
-    row.must(after <= before.max(JITTER) * 2, || format!("p99 {before:.1?} became {after:.1?}"));
+    row.must(after <= before.max(stage.allowed(JITTER)) * 2, || {
+        format!("p99 {before:.1?} became {after:.1?}")
+    });
     let told = balancer.log().contains("lines are lost");
     row.must(stage.short || told, || "it does not tell that lines are lost".into());
     Ok(row)
