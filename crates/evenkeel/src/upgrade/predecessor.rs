@@ -3,6 +3,7 @@
 //! killed and nothing has changed here. Blocks; runs on a thread of its own. What the old process
 //! does afterwards (drain) is the control plane's.
 
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ExitStatus};
@@ -22,6 +23,8 @@ const HELLO: Duration = Duration::from_secs(10);
 const SERVING: Duration = Duration::from_secs(5);
 /// How long both serve before the old one believes that the new one lives.
 const PROBATION: Duration = Duration::from_secs(1);
+/// How long a file that is being written is waited for.
+const BUSY: Duration = Duration::from_secs(2);
 /// How long a process that closed its end may take to be gone, so that its exit status can be told.
 const EXIT_TOLD: Duration = Duration::from_millis(500);
 
@@ -64,6 +67,21 @@ pub(crate) fn hand_over(
     Ok(Upgraded { pid: attempt.release(), version })
 }
 
+/// Starts it, once whoever is still writing the file has finished.
+fn start(launch: &Launch, line: UnixStream) -> io::Result<Child> {
+    let until = runtime::now() + BUSY;
+    loop {
+        match launch.start(line.try_clone()?.into()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && runtime::now() < until =>
+            {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+            started => return started,
+        }
+    }
+}
+
 /// A new process that may still fail; killed with all it started, and collected, when dropped.
 struct Attempt {
     child: Option<Child>,
@@ -78,7 +96,7 @@ impl Attempt {
         };
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
         let line = Line::new(ours).map_err(cannot)?;
-        let child = launch.start(theirs.into()).map_err(cannot)?;
+        let child = start(launch, theirs).map_err(cannot)?;
         tracing::info!(pid = child.id(), program = %launch.program().display(), "upgrade: started");
         Ok(Self { child: Some(child), line })
     }
