@@ -327,6 +327,12 @@ impl Running {
         systemd::keep_alive(move || counters.iter().map(|c| c.heartbeats.value()).collect());
     }
 
+    /// Asks the control plane.
+    #[cfg(test)]
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
     /// How many sockets were bound at the start.
     pub(crate) fn socket_count(&self) -> usize {
         self.sockets

@@ -1,6 +1,8 @@
 //! What is wanted, tried: sequences of changes and reloads, on no process at all.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod live;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use evenkeel_config::{Config, Source};
@@ -322,4 +324,38 @@ proptest! {
             prop_assert_eq!(again.inert, wanted.inert.clone());
         }
     }
+}
+
+/// `cargo test --release -p evenkeel -- --ignored --nocapture ten_thousand_routes`
+#[test]
+#[ignore = "a measurement, meant for a release build"]
+fn ten_thousand_routes_are_read_again_within_100_ms() {
+    use evenkeel_proxy::snapshot::{Resolved, Snapshot};
+    let text = |changed: &str| {
+        let route = |n: u32| {
+            format!("- {{ match: {{ host: h{n}.example, path: /p{n} }}, to: p{} }}\n", n % 100)
+        };
+        let pool =
+            |n: u32| format!("  p{n}: {{ servers: [10.0.{n}.1:80, 10.0.{n}.2:{changed}] }}\n");
+        format!(
+            "listeners: {{ web: {{ bind: 127.0.0.1:1 }} }}\nroutes:\n{}pools:\n{}",
+            (0..10_000).map(route).collect::<String>(),
+            (0..100).map(pool).collect::<String>(),
+        )
+    };
+    let (mut wanted, config) = wanted(&text("80"));
+    let snapshot = Snapshot::compile(&config, &Resolved::default());
+    let text = text("81");
+    let began = evenkeel_runtime::now();
+    let file = file(&text);
+    let read = began.elapsed();
+    let draft = wanted.draft(file, Overlay::default());
+    let difference = diff::difference(&config, &draft.intent.config);
+    let compared = began.elapsed();
+    let before = Some((&config, &*snapshot));
+    Snapshot::compile_after(before, &draft.intent.config, &Resolved::default());
+    let compiled = began.elapsed();
+    println!("read {read:?}, compared {compared:?}, compiled {compiled:?}");
+    assert_eq!(difference.servers.len(), 100);
+    assert!(compiled < Duration::from_millis(100), "{compiled:?}");
 }
