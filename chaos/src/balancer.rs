@@ -209,7 +209,7 @@ impl Balancer {
         match kind {
             Kind::Evenkeel => command.args(["run", "-c"]).arg(&file),
             Kind::Nginx => command.arg("-c").arg(&file),
-            Kind::Haproxy => command.args(["-W", "-db", "-f"]).arg(&file),
+            Kind::Haproxy => command.args(["-W", "-f"]).arg(&file),
         };
         let log = std::fs::File::create(directory.join(format!("{}.err", kind.name())))?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);

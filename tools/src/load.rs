@@ -268,9 +268,14 @@ impl Running {
         self.plan.ended.load(Relaxed)
     }
 
+    /// Requests that have begun.
+    pub fn begun(&self) -> u64 {
+        self.plan.begun.load(Relaxed)
+    }
+
     /// Requests that have begun and not ended.
     pub fn in_flight(&self) -> u64 {
-        self.plan.begun.load(Relaxed).saturating_sub(self.ended())
+        self.begun().saturating_sub(self.ended())
     }
 
     /// Those that ended and failed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_tools::load::{Load, Outcome};
+use evenkeel_tools::load::{Load, Outcome, Running};
 
 use crate::Fault;
 use crate::backend::Backend;
@@ -26,7 +26,7 @@ pub(crate) fn f1(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     let kills = stage.either(1, 20);
     let mut killed = Killed::default();
     for _ in 0..kills {
-        killed.once(&mut backends[0], || running.in_flight())?;
+        killed.once(&mut backends[0], &running)?;
     }
     let mut row = Row::of(stage.stop(running));
     row.must_lose_nothing();
@@ -66,7 +66,7 @@ fn posts(
     });
     let mut killed = Killed::default();
     for _ in 0..kills {
-        killed.once(&mut backends[0], || running.in_flight())?;
+        killed.once(&mut backends[0], &running)?;
     }
     let outcome = stage.stop(running);
     let (failed, in_flight) = (outcome.failed(), killed.in_flight);
@@ -85,15 +85,16 @@ struct Killed {
     eject: Option<Duration>,
     /// The longest.
     recover: Option<Duration>,
-    /// Requests in flight at the kills, at whichever server.
+    /// Requests in flight at some moment of the kills, at whichever server.
     in_flight: u64,
 }
 
 impl Killed {
     /// Kills, waits two seconds, starts again and waits until it is used again.
-    fn once(&mut self, backend: &mut Backend, in_flight: impl Fn() -> u64) -> Result<(), Fault> {
-        self.in_flight += in_flight();
+    fn once(&mut self, backend: &mut Backend, running: &Running) -> Result<(), Fault> {
+        let ended = running.ended();
         backend.kill();
+        self.in_flight += running.begun() - ended;
         let eject = attempts_end(Duration::from_secs(2), Duration::from_millis(300));
         self.eject = self.eject.max(eject);
         backend.start_again()?;
