@@ -134,14 +134,16 @@ impl Pool {
             return Ok(lease);
         }
         if self.servers.eligible().is_empty() {
-            return Err(match (self.servers.is_empty(), self.servers.trials.is_empty()) {
-                (true, _) => Unavailable::NoServers,
-                (_, true) => Unavailable::NoneHealthy,
-                _ if self.servers.trials.iter().all(|id| pick.tried.contains(id)) => {
-                    Unavailable::AllTried
-                }
-                _ => Unavailable::Saturated,
-            });
+            return self.last_resort(pick).ok_or(
+                match (self.servers.is_empty(), self.servers.trials.is_empty()) {
+                    (true, _) => Unavailable::NoServers,
+                    (_, true) => Unavailable::NoneHealthy,
+                    _ if self.servers.trials.iter().all(|id| pick.tried.contains(id)) => {
+                        Unavailable::AllTried
+                    }
+                    _ => Unavailable::Saturated,
+                },
+            );
         }
         for _ in 0..ASK_AGAIN {
             let id = match (pick.affinity, &mut self.affinity) {
@@ -157,7 +159,29 @@ impl Pool {
                 return Ok(lease);
             }
         }
-        self.any(pick)
+        match self.any(pick) {
+            Err(Unavailable::AllTried) => self.last_resort(pick).ok_or(Unavailable::AllTried),
+            found => found,
+        }
+    }
+
+    /// Where nobody better is left, a server that real traffic put out may still do: since then it
+    /// may have come back, or those that were to stand in for it have gone.
+    fn last_resort(&self, pick: &Pick<'_>) -> Option<Lease> {
+        if self.rules.panic_threshold <= 0.0 {
+            return None;
+        }
+        self.servers.ids().take(SCAN_MAX).filter(|id| !pick.tried.contains(id)).find_map(|id| {
+            let server = self.servers.server(id)?;
+            let shared = &server.shared;
+            let may = server.weight > 0
+                && shared.admin() == Admin::Enabled
+                && shared.check() != Check::Down
+                && (self.rules.server_breaker.is_none() || shared.breaker.is_passing());
+            // No trial: what comes of it is not what probation counts.
+            (may && shared.enter(server.limit))
+                .then(|| Lease::new(id, shared.clone(), Trial::default(), pick.now))
+        })
     }
 
     /// Any that was not tried, beginning anywhere.

@@ -10,7 +10,7 @@ use crate::{Budget, SharedPool};
 /// The last seconds. Short: what succeeded before an outage is spent during it.
 const WINDOW: u64 = 2_000_000_000;
 /// Failures in a row in one worker after which nothing is taken to succeed at all.
-const HOPELESS: u32 = 20;
+const HOPELESS: u32 = 12;
 const SECOND: u64 = 1_000_000_000;
 
 /// One worker's part of the budget. The share is of what this worker saw succeed; the minimum is

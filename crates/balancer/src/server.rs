@@ -52,6 +52,10 @@ pub struct Server {
     pub(crate) cost: Option<f64>,
     /// When `cost` was true.
     pub(crate) cost_at: Option<Instant>,
+    /// When it last failed in a way that counts as latency.
+    pub(crate) failed_at: Option<Instant>,
+    /// When it (re)entered, as far as `cost` knows.
+    entered: u64,
     /// Requests and failures of late, for ejection by rate.
     pub(crate) outlier: Option<Box<Window>>,
     /// The same for its breaker.
@@ -73,6 +77,8 @@ impl Server {
             limit: u32::MAX,
             cost: None,
             cost_at: None,
+            failed_at: None,
+            entered: 0,
             outlier: None,
             breaker: None,
             gradient: None,
@@ -89,8 +95,14 @@ impl Server {
         f64::from(self.effective) / f64::from(slow_start::STEPS)
     }
 
-    /// Has what these rules need, and nothing else.
+    /// Has what these rules need, and nothing else. A server that came back is another one than
+    /// the one that left: what it took then says nothing.
     pub(crate) fn apply(&mut self, rules: &Rules) {
+        let entered = self.shared.entered();
+        if entered != self.entered {
+            self.entered = entered;
+            (self.cost, self.cost_at, self.failed_at) = (None, None, None);
+        }
         let rate = rules.outlier.as_ref().and_then(|outlier| outlier.rate);
         Window::fit(&mut self.outlier, rate, self.shared.ejection.since());
         let rate = rules.server_breaker.map(|breaker| breaker.rate);

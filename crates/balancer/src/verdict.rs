@@ -104,7 +104,10 @@ impl Pool {
             }
             gradient::learn(server, latency, nanos);
         }
-        self.budget.note(failed.is_none(), nanos);
+        // A server that answers 429 or 500 is there: no sign that nothing succeeds.
+        if failed.is_none_or(FailureKind::is_broken) {
+            self.budget.note(failed.is_none(), nanos);
+        }
         let trial = std::mem::take(&mut lease.trial);
         let case = Case { failed, again, trial, begun: self.shared.nanos(lease.begun) };
         let probe = lease.admission.as_ref().is_some_and(|admission| admission.probe);

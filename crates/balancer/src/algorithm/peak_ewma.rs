@@ -1,6 +1,7 @@
 //! Latency × load, of two drawn at random. Latency is a moving average that jumps up at once and
 //! comes down slowly (peak EWMA, as first described for Finagle), so a server that turns slow is
-//! avoided after one answer. A failure counts as a slow answer: failing fast must not look fast.
+//! avoided after one answer. A failure is a penalty on top, soon forgotten: failing fast must not look
+//! fast, and a single failure must not keep a server idle for a minute.
 //!
 //! Load is what a server has in flight, beside what is usual in this pool. The latency of a busy
 //! server already has its queue in it; counted in full once more, the queue would make a server that
@@ -23,6 +24,8 @@ const USUAL_SHARE: f64 = 0.5;
 /// one in the end, or it would never be tried again. But not for much faster, or it would be flooded
 /// before its next answer.
 const FORGIVEN: f64 = 0.5;
+/// A failure is forgotten so much sooner than a slow answer.
+const FAILURES_DECAY: f64 = 0.1;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -42,8 +45,8 @@ impl Default for PeakEwma {
 }
 
 impl PeakEwma {
-    /// `decay` is the time in which an old answer loses 63 % of its weight; a failed request counts
-    /// as one that took at least `failure_penalty`.
+    /// `decay` is the time in which an old answer loses 63 % of its weight; a failed request adds
+    /// `failure_penalty`, of which 63 % is forgotten in a tenth of that time.
     pub fn new(decay: Duration, failure_penalty: Duration) -> Self {
         let decay = decay.max(Duration::from_millis(1));
         Self { decay, failure_penalty, typical: ASSUMED.as_nanos() as f64, usual_load: 1.0 }
@@ -54,8 +57,20 @@ impl PeakEwma {
         (-elapsed.as_secs_f64() / self.decay.as_secs_f64()).exp()
     }
 
-    /// The average now; a server without history is taken for a typical one.
+    /// The average now, and the penalty. A server without history is taken for one of which nothing
+    /// was heard for long, or it might never be asked where the others are a little faster.
     fn cost(&self, server: &Server, now: Instant) -> f64 {
+        self.latency(server, now) + self.penalty(server, now)
+    }
+
+    fn penalty(&self, server: &Server, now: Instant) -> f64 {
+        let Some(at) = server.failed_at else { return 0.0 };
+        let since = now.saturating_duration_since(at).as_secs_f64();
+        let decay = self.decay.as_secs_f64() * FAILURES_DECAY;
+        self.failure_penalty.as_nanos() as f64 * (-since / decay).exp()
+    }
+
+    fn latency(&self, server: &Server, now: Instant) -> f64 {
         let floor = self.typical * FORGIVEN;
         match (server.cost, server.cost_at) {
             (Some(cost), Some(at)) if cost > floor => {
@@ -63,7 +78,7 @@ impl PeakEwma {
                 floor + (cost - floor) * left
             }
             (Some(cost), _) => cost,
-            (None, _) => self.typical,
+            (None, _) => floor,
         }
     }
 
@@ -85,11 +100,18 @@ impl Algorithm for PeakEwma {
 
     fn observe(&mut self, server: &mut Server, outcome: Outcome, now: Instant) {
         let sample = match outcome {
-            Outcome::Success { latency } => latency,
-            Outcome::Failure { latency, .. } => latency.max(self.failure_penalty),
+            Outcome::Success { latency } => latency.as_nanos() as f64,
+            Outcome::Failure { latency, .. } => {
+                server.failed_at = Some(now);
+                let latency = latency.as_nanos() as f64;
+                // Failing slowly is being slow; failing fast says nothing of how long answers take.
+                if server.cost.is_none_or(|cost| latency <= cost) {
+                    return;
+                }
+                latency
+            }
             Outcome::Abandoned => return,
         };
-        let sample = sample.as_nanos() as f64;
         self.typical += (sample - self.typical) * TYPICAL_STEP;
         let load = server.load(0);
         self.usual_load += (load - self.usual_load) * TYPICAL_STEP;

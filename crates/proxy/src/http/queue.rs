@@ -106,7 +106,7 @@ pub(super) async fn wait(
     let look_again = Timer::new();
     poll_fn(|cx| {
         while place.is_first() {
-            match tries.lease() {
+            match tries.lease_first() {
                 Err(Unavailable::Saturated) => {}
                 Ok(lease) => return Poll::Ready(Ok(lease)),
                 Err(other) => return Poll::Ready(Err(other.into())),

@@ -114,11 +114,24 @@ impl<'p> Tries<'p> {
 
     /// A server that was not tried yet.
     pub(super) fn lease(&self) -> Result<Leased, Unavailable> {
+        self.lease_but(self.tried.servers())
+    }
+
+    /// The same for who has waited at the head of the queue: where all others are full, one that
+    /// was tried will do, or everybody behind would wait with it.
+    pub(super) fn lease_first(&self) -> Result<Leased, Unavailable> {
+        match self.lease() {
+            Err(Unavailable::Saturated) => self.lease_but(&[]),
+            found => found,
+        }
+    }
+
+    fn lease_but(&self, tried: &[ServerId]) -> Result<Leased, Unavailable> {
         self.pool.lease(Pick {
             key: self.key,
             affinity: self.affinity,
             bound: self.bound,
-            tried: self.tried.servers(),
+            tried,
             replayable: self.replayable,
             now: runtime::now(),
         })
@@ -274,7 +287,7 @@ impl<'p> Tries<'p> {
             // costs no budget, and ends where nothing succeeds at all.
             Retry::Safe => {
                 let may = exchange.tries <= retry.attempts && pump.is_replayable();
-                may && !self.pool.is_hopeless()
+                may && (!self.pool.is_hopeless() || self.pool.withdraw(runtime::now()))
             }
             Retry::IfIdempotent => {
                 self.may_send_again(exchange, pump) && self.pool.withdraw(runtime::now())
