@@ -10,8 +10,10 @@ pub(crate) enum Exit {
     Runtime = 1,
     /// The command line is wrong; `clap` uses the same number.
     Usage = 2,
-    /// `EX_UNAVAILABLE`: a listener's address cannot be bound.
+    /// `EX_UNAVAILABLE`: a listener's address cannot be bound, or no process answers.
     Bind = 69,
+    /// `EX_NOPERM`: the process lets nobody in without a (better) token.
+    Permission = 77,
     /// `EX_CONFIG`: the configuration is missing, unreadable or has mistakes.
     Config = 78,
 }
@@ -22,7 +24,8 @@ Exit codes:
    0  ended as asked
    1  failed while running
    2  wrong command line
-  69  a listener's address cannot be bound
+  69  a listener's address cannot be bound, or no process answers
+  77  the running process wants another token
   78  the configuration is missing, unreadable or has mistakes";
 
 /// An end without success.
@@ -44,6 +47,11 @@ impl Failure {
         self.text.push_str("\nhelp: ");
         self.text.push_str(help);
         self
+    }
+
+    /// The same with another exit code.
+    pub(crate) fn ending(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 
     /// A failure whose text is complete as it is.
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_code_is_in_the_table_of_the_help() {
-        for exit in [Exit::Runtime, Exit::Usage, Exit::Bind, Exit::Config] {
+        for exit in [Exit::Runtime, Exit::Usage, Exit::Bind, Exit::Permission, Exit::Config] {
             let line = format!("\n{:>4}  ", exit as u8);
             assert!(EXIT_CODES.contains(&line), "{exit:?}");
         }

@@ -2,6 +2,7 @@
 //! What happens to a request is the business of `evenkeel-proxy`, not of this crate.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
 mod control;
 mod demo;

@@ -18,6 +18,7 @@ use evenkeel_runtime::{self as runtime, mailbox};
 use serde_json::Value;
 use tokio::sync::watch as latest;
 
+use crate::admin::Living;
 use crate::cli::refused;
 use crate::control::access_logs::AccessLogs;
 use crate::control::actor::Actor;
@@ -348,6 +349,12 @@ impl Running {
         Ok(())
     }
 
+    /// Lets operators look at it and change it. A socket of a living process is replaced only if that
+    /// is the one this process succeeds.
+    pub(crate) fn open_admin(&self, living: Living) {
+        self.ask(Message::OpenAdmin(living));
+    }
+
     fn tell_start(&self) {
         let stand = self.handle.stand();
         for (listener, _, address) in stand.addresses.iter() {
@@ -428,6 +435,7 @@ impl Running {
                     tracing::info!("in charge: the old process accepts no more");
                     if give_up.is_none() {
                         self.ask(Message::TakeCharge);
+                        self.open_admin(Living::Yields);
                     }
                     systemd::take_charge(&self.status());
                 }

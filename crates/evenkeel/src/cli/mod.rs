@@ -2,7 +2,11 @@
 //! file of its name.
 
 mod check;
+mod client;
+mod order;
 mod run;
+mod status;
+mod table;
 
 use std::path::PathBuf;
 
@@ -31,6 +35,24 @@ enum Command {
     Check(check::Arguments),
     /// Three servers, a load balancer and some traffic, to look at
     Demo(demo::Arguments),
+    /// Show what a running process does
+    Status(status::Arguments),
+    /// Show the servers of a running process, and how they stand
+    Servers(status::ServersArguments),
+    /// Send nothing new to a server, a pool, a listener or the process
+    Drain(order::DrainArguments),
+    /// End a drain: send requests again
+    Enable(order::TargetArguments),
+    /// Send nothing at all to a server or a pool
+    Disable(order::TargetArguments),
+    /// Change a server's share
+    Weight(order::WeightArguments),
+    /// Let a running process read its configuration again, and say what changed or what is wrong
+    Reload(order::ReloadArguments),
+    /// Go back to an earlier version of the configuration
+    Rollback(order::RollbackArguments),
+    /// Hand the sockets over to a new process, without losing a request
+    Upgrade(order::UpgradeArguments),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Print the reference of the configuration (docs/configuration.md is made from this)
@@ -69,6 +91,15 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Servers(arguments) => status::servers(&arguments),
+        Command::Drain(arguments) => order::drain(&arguments),
+        Command::Enable(arguments) => order::enable(&arguments),
+        Command::Disable(arguments) => order::disable(&arguments),
+        Command::Weight(arguments) => order::weight(&arguments),
+        Command::Reload(arguments) => order::reload(&arguments),
+        Command::Rollback(arguments) => order::rollback(&arguments),
+        Command::Upgrade(arguments) => order::upgrade(&arguments),
         Command::Schema => {
             terminal::print(&format!("{:#}", evenkeel_config::schema()));
             Ok(())

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use evenkeel_config::model::LogFormat;
 
 use super::{LogArguments, check};
+use crate::admin::Living;
 use crate::control::intent::CommandLine;
 use crate::control::origin::Origin;
 use crate::failure::{Exit, Failure};
@@ -90,6 +91,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         }
         None => {
             running.accept()?;
+            running.open_admin(Living::Stays);
             systemd::ready(&running.status());
             None
         }

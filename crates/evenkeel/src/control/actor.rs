@@ -28,6 +28,7 @@ use super::state::{self, Pinned, Text};
 use super::view::{Past, Refusal};
 use super::wanted::{Draft, File, Wanted};
 use super::{Applied, Change, Handle, Kept, Message, Refused, Reply, Rollback, standing, watch};
+use crate::admin;
 use crate::signals::Request;
 use crate::supervisor::Events;
 use crate::systemd;
@@ -181,6 +182,9 @@ impl Actor {
             Message::TakeCharge => {
                 self.held = None;
                 self.plane.take_charge().await;
+            }
+            Message::OpenAdmin(living) => {
+                tokio::task::spawn_local(admin::run(self.handle.clone(), living));
             }
             Message::Hold(why) => self.held = why,
             Message::End => {}

@@ -35,6 +35,7 @@ use self::actor::Stand;
 use self::intent::Inert;
 use self::op::Op;
 use self::view::View;
+use crate::admin::Living;
 use crate::upgrade::{self, Order, Upgraded};
 
 /// Requests that may wait for the actor; more are refused, since each may take milliseconds.
@@ -150,6 +151,8 @@ pub(crate) enum Message {
     UpgradeOver(Result<Upgraded, upgrade::Refused>),
     /// The predecessor has left everything to this process.
     TakeCharge,
+    /// Operators may look and change from now on.
+    OpenAdmin(Living),
     /// Changes are refused with this text, or no more.
     Hold(Option<String>),
     /// The process drains: sockets are closed, changes refused. Answered once that is so.

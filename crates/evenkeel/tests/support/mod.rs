@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses its part
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // test code outside the workers
 
+pub mod admin;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -51,7 +53,7 @@ impl Proxy {
     pub fn start_with(config: &str, arguments: &[&str]) -> Self {
         let directory = Directory::new();
         let file = directory.0.join("evenkeel.yaml");
-        std::fs::write(&file, config).unwrap();
+        std::fs::write(&file, with_admin(config, &directory.0)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
             .args(["run", "-c"])
             .arg(&file)
@@ -65,7 +67,8 @@ impl Proxy {
         let lines = collect(child.stderr.take().unwrap());
         let output = collect(child.stdout.take().unwrap());
         let mut proxy = Self { child, addresses: Vec::new(), lines, output, directory };
-        let listeners = config.matches("bind:").count();
+        let before_admin = config.split("\nadmin:").next().unwrap_or_default();
+        let listeners = before_admin.matches("bind:").count();
         wait_for("the proxy to listen", || {
             proxy.addresses = proxy.log().iter().filter_map(|line| listening(line)).collect();
             if let Ok(Some(status)) = proxy.child.try_wait() {
@@ -79,7 +82,7 @@ impl Proxy {
     /// Replaces the configuration's file, in one step.
     pub fn write(&self, config: &str) {
         let next = self.directory.0.join("evenkeel.yaml.next");
-        std::fs::write(&next, config).unwrap();
+        std::fs::write(&next, with_admin(config, &self.directory.0)).unwrap();
         std::fs::rename(next, self.directory.0.join("evenkeel.yaml")).unwrap();
     }
 
@@ -102,6 +105,16 @@ impl Proxy {
     /// The directory it runs in; its configuration is `evenkeel.yaml`.
     pub fn directory(&self) -> &std::path::Path {
         &self.directory.0
+    }
+
+    /// Where its admin API is, unless the configuration says so itself.
+    pub fn admin_socket(&self) -> std::path::PathBuf {
+        self.directory.0.join("admin.sock")
+    }
+
+    /// The configuration's file.
+    pub fn file(&self) -> std::path::PathBuf {
+        self.directory.0.join("evenkeel.yaml")
     }
 
     /// A connection to the first listener.
@@ -628,6 +641,17 @@ fn body_end(
 pub fn reset(stream: &TcpStream) {
     let socket = socket2::SockRef::from(stream);
     socket.set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Processes of tests must not fight over the default place of the admin API.
+fn with_admin(config: &str, directory: &std::path::Path) -> String {
+    match config.lines().any(|line| line.starts_with("admin:")) || config.trim().starts_with('{') {
+        true => config.to_owned(),
+        false => {
+            let socket = directory.join("admin.sock");
+            format!("{}\nadmin: {{ bind: \"unix:{}\" }}\n", config.trim_end(), socket.display())
+        }
+    }
 }
 
 /// A configuration with one listener and one pool.
