@@ -32,7 +32,7 @@ pub(crate) fn f1(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.must_lose_nothing();
     let (before, during) = (quiet.latency.at(0.99), row.outcome.latency.at(0.99));
     row.note(format!("quiet p99 {:.1} ms", before.as_secs_f64() * 1e3));
-    row.must(during <= before + stage.allowed(ADDED_P99), || {
+    row.must(during <= stage.latency(before + ADDED_P99), || {
         format!("p99 {before:?} became {during:?}")
     });
     (row.eject, row.recover) = (killed.eject, killed.recover);

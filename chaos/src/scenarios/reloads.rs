@@ -45,13 +45,13 @@ pub(crate) fn r4(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.must_lose_nothing();
     times.sort();
     let (middle, longest) = (times[times.len() / 2], times[times.len() - 1]);
-    row.must(middle < stage.allowed(Duration::from_millis(100)), || {
+    row.must(middle < stage.latency(Duration::from_millis(100)), || {
         format!("a reload took {middle:?}")
     });
     row.note(format!("reloads {middle:.0?}, the longest {longest:.0?}"));
     let (before, during) = (quiet.latency.at(0.999), row.outcome.latency.at(0.999));
     row.note(format!("quiet p99.9 {before:.1?}"));
-    let allowed = before.max(stage.allowed(JITTER)) * SPIKE;
+    let allowed = stage.latency(before.max(JITTER) * SPIKE);
     row.must(during <= allowed, || format!("p99.9 {before:.1?} became {during:.1?}"));
     Ok(row)
 }

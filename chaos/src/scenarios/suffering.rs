@@ -36,7 +36,7 @@ pub(crate) fn f5(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
     row.note(format!("healthy p99 {before:.1?}"));
     let part = share(&backends, from, Duration::MAX);
     row.note(format!("the slow one got {:.2} %", part * 100.0));
-    row.must(after <= before.max(stage.allowed(JITTER)) * 2, || {
+    row.must(after <= stage.latency(before.max(JITTER) * 2), || {
         format!("p99 {before:.1?} became {after:.1?}")
     });
     Ok(row)
@@ -191,7 +191,7 @@ pub(crate) fn l13(stage: &Stage, _: Kind) -> Result<Row, Fault> {
     let mut row = Row::of(stage.load_for(time, Load { tag, ..load }));
     row.must_lose_nothing();
     let (before, after) = (quiet.latency.at(0.99), row.outcome.latency.at(0.99));
-    row.must(after <= before.max(stage.allowed(JITTER)) * 2, || {
+    row.must(after <= stage.latency(before.max(JITTER) * 2), || {
         format!("p99 {before:.1?} became {after:.1?}")
     });
     let told = balancer.log().contains("lines are lost");
