@@ -19,8 +19,7 @@
 //! | `/cut/N`, `/cut-chunked/N` | a response of N bytes, ended somewhere before its last byte |
 //! | `/drip/SIZE/MS/COUNT` | COUNT pieces of SIZE bytes, each MS after the one before |
 //! | `/cold/MS/WARM/…` | waits MS, less and less until it has run for WARM ms; then the rest |
-//!
-//! A request for a WebSocket gets one that repeats every frame.
+//! | `/socket` | for a WebSocket: one that repeats every frame |
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -211,7 +210,7 @@ async fn converse(stream: TcpStream, number: u64, options: Arc<Options>, memory:
         let raw = received.get(used..end).unwrap_or_default().to_vec();
         used = end;
         remember(&memory, number, &head, digest, length, raw);
-        if head.lists("upgrade", "websocket") {
+        if path == "/socket" && head.lists("upgrade", "websocket") {
             let _ = websocket::serve(&mut reader, &head).await;
             break;
         }

@@ -87,7 +87,7 @@ fn who_does_not_renew_is_drained_and_its_routes_go_too() {
         assert_eq!(ask(&proxy, "shop.example", "/api").0, 200, "it renews in time");
     }
     wait_for("the lease to end", || ask(&proxy, "shop.example", "/api").0 == 404);
-    assert_eq!(admin.get("/v1/pools/shop").status, 404);
+    wait_for("its pool to go", || admin.get("/v1/pools/shop").status == 404);
     let history = admin.get("/v1/history").body;
     let last = &history.as_array().unwrap().last().unwrap()["changes"];
     assert!(last.to_string().contains("shop"), "the history tells: {history:#}");

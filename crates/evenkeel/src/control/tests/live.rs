@@ -230,7 +230,7 @@ fn a_registration_that_is_not_renewed_ends() {
     assert_eq!(live.apply(register.clone()).version, version, "a renewal is no change");
     assert_eq!(live.get("/shop"), (200, "b".into()));
     until("the registration to end", || live.get("/shop").1 == "a");
-    assert_eq!(live.handle.view().pools.len(), 1);
+    until("its pool to go", || live.handle.view().pools.len() == 1);
 }
 
 #[test]
