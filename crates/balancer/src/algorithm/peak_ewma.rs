@@ -24,6 +24,10 @@ const USUAL_SHARE: f64 = 0.5;
 /// one in the end, or it would never be tried again. But not for much faster, or it would be flooded
 /// before its next answer.
 const FORGIVEN: f64 = 0.5;
+/// After so much of the decay without an answer the old average says little: the server is asked
+/// once, if nobody waits for it already, and what it answers then counts alone. A server that stood
+/// still for five seconds would be idle for more than a minute otherwise.
+const STALE: f64 = 0.25;
 /// A failure is forgotten so much sooner than a slow answer.
 const FAILURES_DECAY: f64 = 0.1;
 
@@ -57,6 +61,10 @@ impl PeakEwma {
         (-elapsed.as_secs_f64() / self.decay.as_secs_f64()).exp()
     }
 
+    fn is_stale(&self, since: Duration) -> bool {
+        since > self.decay.mul_f64(STALE)
+    }
+
     /// The average now, and the penalty. A server without history is taken for one of which nothing
     /// was heard for long, or it might never be asked where the others are a little faster.
     fn cost(&self, server: &Server, now: Instant) -> f64 {
@@ -74,7 +82,11 @@ impl PeakEwma {
         let floor = self.typical * FORGIVEN;
         match (server.cost, server.cost_at) {
             (Some(cost), Some(at)) if cost > floor => {
-                let left = self.left(now.saturating_duration_since(at));
+                let since = now.saturating_duration_since(at);
+                if self.is_stale(since) && server.shared.in_flight() == 0 {
+                    return floor;
+                }
+                let left = self.left(since);
                 floor + (cost - floor) * left
             }
             (Some(cost), _) => cost,
@@ -116,7 +128,9 @@ impl Algorithm for PeakEwma {
         let load = server.load(0);
         self.usual_load += (load - self.usual_load) * TYPICAL_STEP;
         let cost = match (server.cost, server.cost_at) {
-            (Some(cost), Some(at)) if sample < cost => {
+            (Some(cost), Some(at))
+                if sample < cost && !self.is_stale(now.saturating_duration_since(at)) =>
+            {
                 let left = self.left(now.saturating_duration_since(at));
                 cost * left + sample * (1.0 - left)
             }

@@ -442,6 +442,27 @@ fn a_failure_is_forgotten_within_seconds() {
 }
 
 #[test]
+fn a_server_that_stood_still_is_asked_again_within_seconds_and_a_slow_one_now_and_then() {
+    let mut pool = pool(&[1, 1, 1], PeakEwma::default(), 5);
+    let mut now = epoch();
+    let mut asked = [0_u32; 40];
+    for step in 0..40_000_usize {
+        now += Duration::from_millis(1);
+        let lease = pick(&mut pool, None, now);
+        let latency = match (lease.server.slot, step) {
+            (0, 1_000..2_000) => Duration::from_secs(5), // it stood still
+            (0, 20_000..) => Duration::from_millis(50),  // it is slow
+            _ => Duration::from_millis(1),
+        };
+        asked[step / 1_000] += u32::from(lease.server.slot == 0);
+        pool.finish(lease, Outcome::Success { latency }, now);
+    }
+    assert!(asked[6..19].iter().all(|times| *times > 50), "{asked:?}");
+    let slow: u32 = asked[21..].iter().sum();
+    assert!((1..20).contains(&slow), "{asked:?}");
+}
+
+#[test]
 fn a_server_that_came_back_is_not_measured_by_what_it_was() {
     let mut pool = pool(&[1, 1], PeakEwma::default(), 5);
     let mut now = epoch();
