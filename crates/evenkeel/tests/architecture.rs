@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crates/runtime", &[]),
     ("crates/proxy", &["config", "codec", "balancer", "runtime"]),
     ("crates/evenkeel", &["config", "codec", "balancer", "runtime", "proxy"]),
-    ("crates/sim", &["config", "codec", "proxy", "runtime"]),
+    ("crates/sim", &["balancer", "config", "codec", "proxy", "runtime"]),
     ("tools", &[]),
     ("bench", &["config", "codec", "balancer", "runtime", "proxy", "tools"]),
     ("chaos", &["tools"]),

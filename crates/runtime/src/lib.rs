@@ -3,6 +3,7 @@
 //! any kind.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod chance;
 mod clock;
 mod isolate;
 pub mod mailbox;
@@ -14,6 +15,7 @@ mod task;
 mod tcp;
 mod timer;
 
+pub use chance::fill_from_seed;
 pub use clock::{now, wall_clock};
 pub use isolate::{Panic, isolate};
 pub use os::descriptors;

@@ -22,6 +22,7 @@ mod message;
 mod oracle;
 mod scenario;
 mod server;
+mod sick;
 mod town;
 
 pub use evenkeel_codec::plant;

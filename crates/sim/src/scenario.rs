@@ -8,6 +8,7 @@ use std::time::Duration;
 use evenkeel_runtime::sim::{Chance as Odds, Plan};
 
 use crate::chance::Chance;
+use crate::sick::Settings;
 
 /// What goes wrong in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,19 @@ pub enum Kind {
     Change,
     /// Everything at once.
     Storm,
+    /// Servers, again and again, with checks, ejection, limits, affinity and an operator; then all
+    /// recover. The network is sound.
+    Sick,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Calm, Self::Rough, Self::Hostile, Self::Change, Self::Storm];
+    const ALL: [Self; 6] =
+        [Self::Calm, Self::Rough, Self::Hostile, Self::Change, Self::Storm, Self::Sick];
+
+    /// The one of this name: `calm`, `rough` and so on.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| format!("{kind:?}").eq_ignore_ascii_case(name))
+    }
 
     /// Whether an honest request that no server spoilt must be answered by a server.
     pub(crate) fn promises_answers(self) -> bool {
@@ -59,6 +69,8 @@ pub(crate) struct Scenario {
     attempts: u64,
     idle_max: u64,
     requests_per_connection: u64,
+    /// The pool of servers that are ill.
+    pub(crate) sick: Option<Settings>,
     pub(crate) chance: Chance,
 }
 
@@ -96,6 +108,7 @@ impl Scenario {
             server.round_trip = plan.latency.end * 2 + slack;
         }
         let hostile = kind.has_attackers();
+        let sick = (kind == Kind::Sick).then(|| Settings::draw(servers.len(), &mut chance));
         Self {
             kind,
             plan,
@@ -114,17 +127,22 @@ impl Scenario {
             attempts: chance.within(1..4),
             idle_max: *chance.one_of(&[0, 1, 2, 64]),
             requests_per_connection: *chance.one_of(&[2, 5, 1000, 1000]),
+            sick,
             chance,
         }
     }
 
     /// The proxy's configuration with only `servers` in the pool.
     pub(crate) fn config(&self, servers: &[usize]) -> String {
-        let addresses: Vec<String> = servers
+        let addresses: Vec<SocketAddr> = servers
             .iter()
             .filter_map(|n| self.servers.get(*n))
-            .map(|nature| format!("\"{}\"", nature.address))
+            .map(|nature| nature.address)
             .collect();
+        let pool = match &self.sick {
+            Some(settings) => settings.yaml(&addresses),
+            None => self.pool(&addresses),
+        };
         format!(
             "listeners:
   web:
@@ -138,15 +156,22 @@ routes:
   - {{ to: app }}
 pools:
   app:
-    servers: [{}]
+{pool}",
+            front(),
+            self.requests_per_connection,
+            self.workers,
+        )
+    }
+
+    fn pool(&self, servers: &[SocketAddr]) -> String {
+        let addresses: Vec<String> = servers.iter().map(|a| format!("\"{a}\"")).collect();
+        format!(
+            "    servers: [{}]
     balance: {}
     timeouts: {{ connect: 2s, first_byte: 6s, idle: 6s, tunnel: 9s }}
     keep_alive: {{ idle_max: {} }}
     retry: {{ attempts: {} }}
 ",
-            front(),
-            self.requests_per_connection,
-            self.workers,
             addresses.join(", "),
             self.balance,
             self.idle_max,
@@ -160,7 +185,7 @@ impl Nature {
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 1, n as u8 + 1), 8080));
         // Where requests that may not be repeated must be answered too, nobody may close just then.
         let idle_close = match kind {
-            Kind::Change => None,
+            Kind::Change | Kind::Sick => None,
             _ => chance.percent(60).then(|| {
                 let most = chance.within(2..40);
                 0..most
@@ -192,6 +217,11 @@ fn plan(seed: u64, kind: Kind, chance: &mut Chance) -> Plan {
         date_jumps: chance.percent(30),
         ..Plan::calm(seed)
     };
+    if kind == Kind::Sick {
+        // Times are judged here: the network is fast and takes all there is.
+        let latency = Duration::from_micros(10)..Duration::from_micros(slow.min(3_000));
+        return Plan { latency, window: 100_000..200_000, ..calm };
+    }
     if !kind.network_fails() {
         return calm;
     }

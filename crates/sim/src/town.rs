@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_balancer::{SharedPool, SharedServer};
 use evenkeel_config::Source;
 use evenkeel_proxy::counters::WorkerCounters;
 use evenkeel_proxy::shared::{Ledger, ListenerShared, Publication, Shared};
@@ -18,15 +19,16 @@ use crate::client::Client;
 use crate::oracle::Oracle;
 use crate::scenario::{Kind, Scenario, front};
 use crate::server;
+use crate::sick::{self, Promises};
 
 /// The proxy in a world.
-struct Proxy {
-    ledger: RefCell<Ledger>,
+pub(crate) struct Proxy {
+    pub(crate) ledger: RefCell<Ledger>,
     shared: Arc<Shared>,
     counters: Vec<Arc<WorkerCounters>>,
-    inboxes: Vec<mailbox::Sender<Command>>,
+    pub(crate) inboxes: Vec<mailbox::Sender<Command>>,
     /// All that was ever published: their numbers must all come back to zero.
-    published: RefCell<Vec<Publication>>,
+    pub(crate) published: RefCell<Vec<Publication>>,
     running: Cell<usize>,
 }
 
@@ -40,15 +42,43 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// What is shared about the pool.
+    pub(crate) fn pool(&self) -> Option<Arc<SharedPool>> {
+        self.published.borrow().last()?.pools.first().cloned()
+    }
+
+    /// What is shared about each of its servers.
+    pub(crate) fn standings(&self) -> Vec<Arc<SharedServer>> {
+        let published = self.published.borrow();
+        let servers = published.last().and_then(|publication| publication.servers.first().cloned());
+        servers.iter().flatten().map(|server| server.standing.clone()).collect()
+    }
+}
+
 /// What is looked at after each step.
 #[derive(Clone, Default)]
-pub(crate) struct Watch(Rc<RefCell<Option<Rc<Proxy>>>>);
+pub(crate) struct Watch(Rc<RefCell<Watched>>);
+
+#[derive(Default)]
+struct Watched {
+    proxy: Option<Rc<Proxy>>,
+    promises: Option<Promises>,
+}
 
 impl Watch {
+    /// From now on these are looked at.
+    pub(crate) fn follow(&self, proxy: Rc<Proxy>, promises: Option<Promises>) {
+        self.0.replace(Watched { proxy: Some(proxy), promises });
+    }
+
     /// Numbers that are never negative, and loads that nobody has.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let proxy = self.0.borrow();
-        let Some(proxy) = proxy.as_ref() else { return Ok(()) };
+        let watched = self.0.borrow();
+        let Some(proxy) = &watched.proxy else { return Ok(()) };
+        if let Some(promises) = &watched.promises {
+            promises.watch()?;
+        }
         const ABSURD: u32 = 1_000_000;
         if let Some(gauge) = proxy.gauges().into_iter().find(|value| *value > ABSURD) {
             return Err(format!("a count of connections is {}", gauge as i32));
@@ -67,6 +97,9 @@ impl Watch {
 
 /// The whole story of a world.
 pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
+    if scenario.sick.is_some() {
+        return sick::live(scenario, oracle, watch).await;
+    }
     let all: Vec<usize> = (0..scenario.servers.len()).collect();
     for (index, nature) in scenario.servers.iter().enumerate() {
         let Ok(listener) = TcpListener::bind(nature.address) else { continue };
@@ -78,7 +111,7 @@ pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
         Ok(proxy) => proxy,
         Err(why) => return oracle.object(why),
     };
-    watch.0.replace(Some(proxy.clone()));
+    watch.follow(proxy.clone(), None);
     let people = Rc::new(Cell::new(0_usize));
     for n in 0..scenario.clients {
         let client = Client {
@@ -120,7 +153,7 @@ pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
     settle(&proxy, &oracle);
 }
 
-fn go(people: &Rc<Cell<usize>>, day: impl Future<Output = ()> + 'static) {
+pub(crate) fn go(people: &Rc<Cell<usize>>, day: impl Future<Output = ()> + 'static) {
     people.set(people.get() + 1);
     let people = people.clone();
     runtime::spawn(async move {
@@ -129,7 +162,7 @@ fn go(people: &Rc<Cell<usize>>, day: impl Future<Output = ()> + 'static) {
     });
 }
 
-fn publish(
+pub(crate) fn publish(
     scenario: &Scenario,
     ledger: &mut Ledger,
     servers: &[usize],
@@ -141,7 +174,7 @@ fn publish(
     Ok(ledger.publish(Snapshot::compile(&loaded.config, &Resolved::default())))
 }
 
-fn start(scenario: &Scenario, servers: &[usize]) -> Result<Rc<Proxy>, String> {
+pub(crate) fn start(scenario: &Scenario, servers: &[usize]) -> Result<Rc<Proxy>, String> {
     let workers = scenario.workers;
     let mut ledger = Ledger::new(workers);
     let publication = publish(scenario, &mut ledger, servers)?;
@@ -203,7 +236,7 @@ async fn change(scenario: &mut Scenario, proxy: &Rc<Proxy>, oracle: &Oracle) {
 }
 
 /// Asks all workers to end, and waits until they have.
-async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
+pub(crate) async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
     let now = runtime::now();
     let until = now + Duration::from_secs(20);
     let drain =
@@ -220,7 +253,7 @@ async fn drain(proxy: &Rc<Proxy>, oracle: &Oracle) {
 }
 
 /// After everybody has gone nothing is left.
-fn settle(proxy: &Proxy, oracle: &Oracle) {
+pub(crate) fn settle(proxy: &Proxy, oracle: &Oracle) {
     for gauge in proxy.gauges().into_iter().filter(|value| *value != 0) {
         oracle.object(format!("{} connections are left in a count", gauge as i32));
     }

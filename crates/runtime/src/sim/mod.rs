@@ -24,6 +24,16 @@ pub(crate) fn now() -> Option<Instant> {
     world::with(|world| world.now())
 }
 
+/// Bytes from the world's seed; whether there is a world.
+pub(crate) fn fill(bytes: &mut [u8]) -> bool {
+    let filled = world::with(|world| {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(world.draw().to_le_bytes().get(..chunk.len()).unwrap_or_default());
+        }
+    });
+    filled.is_some()
+}
+
 /// The world's idea of the date.
 pub(crate) fn wall_clock() -> Option<SystemTime> {
     world::with(|world| world.wall_clock())

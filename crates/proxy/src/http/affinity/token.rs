@@ -47,7 +47,9 @@ impl Tokens {
     pub(super) fn write(&self, out: &mut Vec<u8>, claim: Claim) -> Option<()> {
         let Key { id, key } = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).ok()?;
+        if !evenkeel_runtime::fill_from_seed(&mut nonce) {
+            rand::fill(&mut nonce).ok()?;
+        }
         let mut text = [0; 16];
         let (server, issued) = text.split_at_mut(8);
         server.copy_from_slice(&claim.server.to_be_bytes());
