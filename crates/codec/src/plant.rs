@@ -77,6 +77,42 @@ pub enum Bug {
     ChangeIsForgotten,
     /// When one side of a tunnel ends, the other is not told (HAProxy 3cf4e7afb).
     HalfCloseIsLost,
+    /// Retries and hedges have no bound (retry storms; Envoy before budgets).
+    BudgetIgnored,
+    /// A POST is sent again when a server answers 503 (nginx before 1.9.13).
+    StatusRepeatsPosts,
+    /// A second server is asked for a POST while the first still works on it.
+    HedgesPosts,
+    /// Who loses a race stays in its server's load.
+    HedgeKeepsLease,
+    /// The connection of who loses a race is kept, and its answer is the next one's.
+    HedgeLoserIsKept,
+    /// Nobody wakes who waits for a server, and who waits does not look again.
+    QueueForgets,
+    /// Who has left the queue still stands in it.
+    QueueLeavesTicket,
+    /// Who has left the queue is still counted.
+    WaitingLeaks,
+    /// A server's limit on requests is read and not applied.
+    LimitIgnored,
+    /// A new configuration enables what was disabled and ejected (HAProxy's reloads without a state file).
+    StandingIsForgotten,
+    /// A client's cookie is not read.
+    StickyForgotten,
+    /// A client whose server is gone is not bound to the one that stood in.
+    NeverRebound,
+    /// A slow answer is given up although nobody else may be asked.
+    LateIsOver,
+    /// What runs at a drained server goes on beyond the deadline.
+    CutForgotten,
+    /// After an answer that nobody gets its connection is kept with the rest of it.
+    DiscardKeepsUnread,
+    /// Another try goes to the server that has just failed.
+    TriesSameServer,
+    /// Who cannot be served now is not told when to come back.
+    RetryAfterForgotten,
+    /// The token that binds a client is shown to servers.
+    CookieReachesServers,
 }
 
 impl Bug {
@@ -118,6 +154,24 @@ impl Bug {
         ("silence-for-ever", Self::SilenceForEver),
         ("change-is-forgotten", Self::ChangeIsForgotten),
         ("half-close-is-lost", Self::HalfCloseIsLost),
+        ("budget-ignored", Self::BudgetIgnored),
+        ("status-repeats-posts", Self::StatusRepeatsPosts),
+        ("hedges-posts", Self::HedgesPosts),
+        ("hedge-keeps-lease", Self::HedgeKeepsLease),
+        ("hedge-loser-is-kept", Self::HedgeLoserIsKept),
+        ("queue-forgets", Self::QueueForgets),
+        ("queue-leaves-ticket", Self::QueueLeavesTicket),
+        ("waiting-leaks", Self::WaitingLeaks),
+        ("limit-ignored", Self::LimitIgnored),
+        ("standing-is-forgotten", Self::StandingIsForgotten),
+        ("sticky-forgotten", Self::StickyForgotten),
+        ("never-rebound", Self::NeverRebound),
+        ("late-is-over", Self::LateIsOver),
+        ("cut-forgotten", Self::CutForgotten),
+        ("discard-keeps-unread", Self::DiscardKeepsUnread),
+        ("tries-same-server", Self::TriesSameServer),
+        ("retry-after-forgotten", Self::RetryAfterForgotten),
+        ("cookie-reaches-servers", Self::CookieReachesServers),
     ];
 }
 

@@ -1,6 +1,7 @@
 //! From a pool's configuration to what its balancer is told.
 
 use evenkeel_balancer as balancer;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::{self, Pool};
 
 /// The rules of a pool.
@@ -18,7 +19,7 @@ pub(crate) fn rules(pool: &Pool) -> balancer::Rules {
         }),
         limits: balancer::Limits {
             in_flight: limits.in_flight,
-            server_in_flight: limits.server_in_flight,
+            server_in_flight: limits.server_in_flight.filter(|_| !plant::is(Bug::LimitIgnored)),
             server_connections: limits.server_connections,
             waiting: pool.queue.max,
         },

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use evenkeel_balancer::{SharedPool, SharedServer};
+use evenkeel_balancer::{Admin, SharedPool, SharedServer};
+use evenkeel_codec::plant::{self, Bug};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::counters::ServerCounters;
@@ -215,6 +216,9 @@ impl Ledger {
                     },
                     counters: (0..self.workers).map(|_| Arc::default()).collect(),
                 });
+                if plant::is(Bug::StandingIsForgotten) {
+                    server.standing.set_admin(Admin::Enabled, now);
+                }
                 kept.insert(key, server.clone());
                 servers.push(server);
             }

@@ -69,6 +69,8 @@ pub(crate) struct Scenario {
     attempts: u64,
     idle_max: u64,
     requests_per_connection: u64,
+    /// Further settings of the pool, a line each.
+    more: String,
     /// The pool of servers that are ill.
     pub(crate) sick: Option<Settings>,
     pub(crate) chance: Chance,
@@ -108,6 +110,7 @@ impl Scenario {
             server.round_trip = plan.latency.end * 2 + slack;
         }
         let hostile = kind.has_attackers();
+        let more = more(kind, &mut chance);
         let sick = (kind == Kind::Sick).then(|| Settings::draw(servers.len(), &mut chance));
         Self {
             kind,
@@ -127,6 +130,7 @@ impl Scenario {
             attempts: chance.within(1..4),
             idle_max: *chance.one_of(&[0, 1, 2, 64]),
             requests_per_connection: *chance.one_of(&[2, 5, 1000, 1000]),
+            more,
             sick,
             chance,
         }
@@ -171,11 +175,12 @@ pools:
     timeouts: {{ connect: 2s, first_byte: 6s, idle: 6s, tunnel: 9s }}
     keep_alive: {{ idle_max: {} }}
     retry: {{ attempts: {} }}
-",
+{}",
             addresses.join(", "),
             self.balance,
             self.idle_max,
             self.attempts,
+            self.more,
         )
     }
 }
@@ -198,6 +203,32 @@ impl Nature {
         };
         Self { address, idle_close, think: 0..slowest, spoils, round_trip: Duration::ZERO }
     }
+}
+
+/// What must not matter to what this kind of world promises.
+fn more(kind: Kind, chance: &mut Chance) -> String {
+    let mut out = String::new();
+    if !matches!(kind, Kind::Calm | Kind::Change | Kind::Rough | Kind::Storm) {
+        return out;
+    }
+    if chance.percent(40) {
+        let limit = chance.within(1..4);
+        // Where all must be answered, nobody may wait in vain; where not, for ever.
+        let time = if kind.promises_answers() { "200s" } else { "2s" };
+        out += &format!("    breaker: {{ server_in_flight: {limit} }}\n");
+        out += &format!("    queue: {{ timeout: {time} }}\n");
+    }
+    if chance.percent(30) {
+        let delay = chance.within(5..100);
+        out += &format!("    hedge: {{ delay: {delay}ms }}\n");
+    }
+    match chance.within(0..6) {
+        0 => out += &format!("    sticky: {{ cookie: {{ keys: \"{}\" }} }}\n", crate::sick::KEY),
+        1 => out += "    sticky: source\n",
+        2 => out += "    slow_start: 1s\n",
+        _ => {}
+    }
+    out
 }
 
 fn plan(seed: u64, kind: Kind, chance: &mut Chance) -> Plan {

@@ -4,7 +4,8 @@
 use evenkeel_sim::plant::Bug;
 use evenkeel_sim::{Kind, Wish, simulate};
 
-const KINDS: [Kind; 5] = [Kind::Calm, Kind::Rough, Kind::Hostile, Kind::Change, Kind::Storm];
+const KINDS: [Kind; 6] =
+    [Kind::Calm, Kind::Rough, Kind::Hostile, Kind::Change, Kind::Storm, Kind::Sick];
 
 #[test]
 fn the_same_seed_gives_the_same_world() {

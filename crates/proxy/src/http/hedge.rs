@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use evenkeel_balancer::Connection;
 use evenkeel_codec::RequestContext;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_runtime::{self as runtime, TcpStream};
 
 use crate::buffer::Buffer;
@@ -143,6 +144,11 @@ impl Runner {
     /// Its connection is closed. What it has not said yet says nothing about its server.
     fn give_up(self, exchange: &Exchange<'_>) -> Leased {
         if let Stage::Running { flight, .. } = self.stage {
+            if plant::is(Bug::HedgeLoserIsKept) && flight.request_sent {
+                let idle = &self.lease.pool().idle;
+                idle.borrow_mut().put(self.lease.server, flight.connection);
+                return self.lease;
+            }
             flight.give_up(exchange);
         }
         self.lease
@@ -266,7 +272,10 @@ impl Race<'_> {
             return None;
         }
         for other in self.runners.iter_mut().filter_map(Option::take) {
-            drop(other.give_up(exchange));
+            let lost = other.give_up(exchange);
+            if plant::is(Bug::HedgeKeepsLease) {
+                std::mem::forget(lost);
+            }
         }
         exchange.connection.state.send_to(lease.known().clone());
         exchange.server = Some(lease.known().clone());

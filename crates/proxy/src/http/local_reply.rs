@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, RequestError};
 use evenkeel_config::model::{Redirect, RedirectPart, Respond};
 use evenkeel_runtime::{self as runtime, TcpStream};
@@ -36,7 +37,7 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next 
         Reason::BadRequest(_) if status == 405 => {
             "allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n"
         }
-        _ if status == 503 => "retry-after: 1\r\n",
+        _ if status == 503 && !plant::is(Bug::RetryAfterForgotten) => "retry-after: 1\r\n",
         _ => "",
     };
     let reply = Reply {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use evenkeel_balancer::Unavailable;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_runtime::{self as runtime, Timer};
 
 use crate::failure::{Failure, Reason};
@@ -40,6 +41,9 @@ impl Queue {
 
     /// A server may have room: the first may look.
     pub(crate) fn call_first(&self) {
+        if plant::is(Bug::QueueForgets) {
+            return;
+        }
         if let Some(first) = self.waiting.borrow().front()
             && let Some(waker) = first.waker.borrow().as_ref()
         {
@@ -75,6 +79,9 @@ impl<'p> Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        if plant::is(Bug::QueueLeavesTicket) {
+            return;
+        }
         let mut waiting = self.queue.waiting.borrow_mut();
         let at = waiting.iter().position(|ticket| Rc::ptr_eq(ticket, &self.ticket));
         if let Some(at) = at {
@@ -95,6 +102,9 @@ pub(super) async fn wait(
 ) -> Result<Leased, Failure> {
     let pool: &PoolState = tries.pool;
     let Some(_counted) = pool.wait() else { return Err(Failure::new(Reason::QueueFull)) };
+    if plant::is(Bug::WaitingLeaks) {
+        std::mem::forget(pool.wait());
+    }
     exchange.connection.worker.counters.queued.add(1);
     if pump.is_received() {
         exchange.connection.worker.stock.shrink(&mut exchange.buffer);
@@ -112,7 +122,7 @@ pub(super) async fn wait(
                 Err(other) => return Poll::Ready(Err(other.into())),
             }
             look_again.set(runtime::now() + LOOK_AGAIN);
-            if look_again.poll_expired(cx).is_pending() {
+            if plant::is(Bug::QueueForgets) || look_again.poll_expired(cx).is_pending() {
                 break;
             }
         }

@@ -28,7 +28,8 @@ pub(crate) fn now() -> Option<Instant> {
 pub(crate) fn fill(bytes: &mut [u8]) -> bool {
     let filled = world::with(|world| {
         for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(world.draw().to_le_bytes().get(..chunk.len()).unwrap_or_default());
+            chunk
+                .copy_from_slice(world.draw().to_le_bytes().get(..chunk.len()).unwrap_or_default());
         }
     });
     filled.is_some()

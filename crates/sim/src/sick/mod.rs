@@ -27,7 +27,7 @@ use client::Client;
 use promises::MOMENT;
 pub(crate) use promises::Promises;
 use server::{Condition, Patient};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{KEY, Settings};
 
 /// Until all is as it should be, once every server is well: the longest ejection, probation and
 /// breaker of these worlds, and their checks.
@@ -55,6 +55,7 @@ struct Ward {
 /// The whole story of such a world.
 pub(crate) async fn live(mut scenario: Scenario, oracle: Oracle, watch: Watch) {
     let Some(settings) = scenario.sick.clone() else { return };
+    runtime::sim::note("settings", 0, settings.yaml(&[]).as_bytes());
     let natures = scenario.servers.iter().enumerate();
     let patients: Vec<_> = natures.map(|(n, nature)| Patient::new(n, nature.address)).collect();
     let promises = Promises::new(oracle.clone(), settings.clone(), patients.clone());
@@ -121,7 +122,7 @@ impl Ward {
             runtime::sleep(chance.millis(0..often)).await;
             let server = chance.within(0..self.patients.len() as u64) as usize;
             match chance.within(0..10) {
-                0..=1 if operated => self.operate(server, chance).await,
+                0..=1 if operated => self.operate(server, &scenario, chance).await,
                 2 if operated => self.publish(&scenario),
                 _ => self.afflict(server, chance),
             }
@@ -162,22 +163,23 @@ impl Ward {
     }
 
     /// The operator drains or disables a server, cuts what runs there, and enables it again.
-    async fn operate(&self, server: usize, chance: &mut Chance) {
+    async fn operate(&self, server: usize, scenario: &Scenario, chance: &mut Chance) {
         let (Some(standing), Some(patient)) =
             (self.standings.get(server), self.patients.get(server))
         else {
             return;
         };
-        self.promises.stir();
         let drains = chance.percent(60);
         if drains {
-            standing.set_admin(Admin::Draining, runtime::now());
+            self.promises.wants(server, Admin::Draining);
             runtime::sim::note("drain", server as u64, b"");
             runtime::sleep(chance.millis(20..600)).await;
         }
-        standing.set_admin(Admin::Disabled, runtime::now());
+        self.promises.wants(server, Admin::Disabled);
         runtime::sim::note("disable", server as u64, b"");
-        self.promises.stir();
+        if chance.percent(40) {
+            self.publish(scenario);
+        }
         if chance.percent(70) {
             let cut = Cut {
                 pool: "app".into(),
@@ -199,19 +201,17 @@ impl Ward {
             }
         }
         runtime::sleep(chance.millis(0..400)).await;
-        self.promises.stir();
-        standing.set_admin(Admin::Enabled, runtime::now());
+        self.promises.wants(server, Admin::Enabled);
         runtime::sim::note("enable", server as u64, b"");
     }
 
     /// The same configuration once more: nobody may notice.
     fn publish(&self, scenario: &Scenario) {
         let all: Vec<usize> = (0..self.patients.len()).collect();
-        let publication =
-            match town::publish(scenario, &mut self.proxy.ledger.borrow_mut(), &all) {
-                Ok(publication) => publication,
-                Err(why) => return self.oracle.object(why),
-            };
+        let publication = match town::publish(scenario, &mut self.proxy.ledger.borrow_mut(), &all) {
+            Ok(publication) => publication,
+            Err(why) => return self.oracle.object(why),
+        };
         self.proxy.published.borrow_mut().push(publication.clone());
         for inbox in &self.proxy.inboxes {
             let _ = inbox.try_send(Command::Adopt(Adoption::of(publication.clone())));

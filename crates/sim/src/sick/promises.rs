@@ -139,9 +139,17 @@ impl Promises {
         self.0.borrow_mut().recovered = true;
     }
 
-    /// The operator did something.
-    pub(crate) fn stir(&self) {
-        self.0.borrow_mut().rough_at = runtime::now();
+    /// The operator wants this of a server.
+    pub(crate) fn wants(&self, server: usize, admin: Admin) {
+        let mut chart = self.0.borrow_mut();
+        let now = runtime::now();
+        chart.rough_at = now;
+        if let Some(record) = chart.records.get_mut(server) {
+            record.admin_since = (admin, now);
+            if let Some(standing) = &record.standing {
+                standing.set_admin(admin, now);
+            }
+        }
     }
 
     /// What ran there was cut, and the server does not know yet.
@@ -224,8 +232,11 @@ impl Promises {
         }
     }
 
-    /// How many servers are not fully back yet.
+    /// How many servers are not fully back yet. A backup is tried only when it is needed.
     pub(crate) fn ejected(&self) -> u32 {
+        if self.0.borrow().settings.backup {
+            return 0;
+        }
         self.0.borrow().pool.as_ref().map_or(0, |pool| pool.ejected())
     }
 }
@@ -248,10 +259,8 @@ impl Chart {
             record.shut_since = since(record.shut_since, is_shut);
             record.trial_since = since(record.trial_since, !passes && !is_shut);
             record.down_since = since(record.down_since, standing.check == Check::Down);
-            if record.admin_since.0 != standing.admin {
-                record.admin_since = (standing.admin, now);
-            }
-            if standing.admin == Admin::Draining {
+            let admin = record.admin_since.0;
+            if admin == Admin::Draining {
                 record.draining_at = now;
             }
             let condition = patient.condition();
@@ -262,11 +271,11 @@ impl Chart {
                 && passes
                 && standing.breaker == Passage::Passing
                 && standing.check != Check::Down
-                && standing.admin != Admin::Disabled;
+                && admin != Admin::Disabled;
             if !well {
                 record.unwell_at = now;
             }
-            unwell += u32::from(!well || standing.admin != Admin::Enabled);
+            unwell += u32::from(!well || admin != Admin::Enabled);
             shut += u64::from(!passes);
             let limit = settings.server_limit.unwrap_or(u64::MAX);
             if u64::from(standing.in_flight) >= limit {
@@ -307,10 +316,16 @@ impl Chart {
             }
             _ => {}
         }
-        if settings.panic == 0 && after(record.shut_since) {
+        let asked = asked?;
+        // Somebody who could have been asked instead, before a last resort.
+        let other = (0..self.records.len())
+            .filter(|n| *n != server && asked.arrived.iter().all(|(tried, _)| tried != n))
+            .find(|n| self.is_well_since(*n, begun, true))
+            .filter(|_| !settings.is_limited() && !settings.backup);
+        if other.is_some() && settings.panic == 0 && after(record.shut_since) {
             return Some(format!("{id} reached server {server}, which is ejected"));
         }
-        if settings.panic == 0 && after(record.down_since) {
+        if other.is_some() && settings.panic == 0 && after(record.down_since) {
             return Some(format!("{id} reached server {server}, which checks found down"));
         }
         let here = || self.running.values().filter(|running| running.server == server);
@@ -334,20 +349,15 @@ impl Chart {
                 return Some(format!("server {server} has {} requests of {limit}", count + 1));
             }
         }
-        let asked = asked?;
         let again = asked.arrived.iter().any(|(other, free)| *other == server && !free);
-        if again && !settings.is_limited() && !settings.backup {
-            let other = (0..self.records.len())
-                .filter(|n| asked.arrived.iter().all(|(tried, _)| tried != n))
-                .find(|n| *n != server && self.is_well_since(*n, begun, true));
-            return other.map(|other| format!("{id} reached server {server} again, not {other}"));
-        }
-        None
+        let other = other.filter(|_| again)?;
+        Some(format!("{id} reached server {server} again, not {other}"))
     }
 
     fn is_well_since(&self, server: usize, at: Instant, enabled: bool) -> bool {
         self.records.get(server).is_some_and(|record| {
-            let ill = if enabled { record.unwell_at.max(record.draining_at) } else { record.unwell_at };
+            let ill =
+                if enabled { record.unwell_at.max(record.draining_at) } else { record.unwell_at };
             at > ill + MOMENT
         })
     }
@@ -383,11 +393,12 @@ impl Chart {
         if let Some(key) = key {
             let before = self.keyed.insert(key.to_owned(), (server, begun));
             let ramp = Duration::from_millis(self.settings.slow_start);
-            if let Some((other, asked_at)) = before
+            if let Some((other, asked_at)) = before.map(|(other, at)| (other, at.min(begun)))
                 && other != server
                 && steady
-                && (0..self.records.len())
-                    .all(|n| asked_at > self.began + ramp && self.is_well_since(n, asked_at - ramp, true))
+                && (0..self.records.len()).all(|n| {
+                    asked_at > self.began + ramp && self.is_well_since(n, asked_at - ramp, true)
+                })
             {
                 return Some(format!("{id} with {key} went to server {server}, not {other}"));
             }

@@ -254,7 +254,8 @@ impl Conversation {
         let close = self.chance.percent(4);
         let connection = if close { "Connection: close\r\n" } else { "" };
         let index = self.patient.index;
-        let begin = format!("HTTP/1.1 {status} x\r\nX-Server: {index}\r\nX-Id: {id}\r\n{connection}");
+        let begin =
+            format!("HTTP/1.1 {status} x\r\nX-Server: {index}\r\nX-Id: {id}\r\n{connection}");
         let has_body = request.method != "HEAD";
         let bytes = if self.chance.percent(30) {
             let mut bytes = format!("{begin}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
@@ -269,7 +270,17 @@ impl Conversation {
             }
             bytes
         };
-        self.peer.write(&bytes, runtime::now() + PATIENCE).await?;
+        let until = runtime::now() + PATIENCE;
+        let mut rest = bytes.as_slice();
+        if status == 503 && self.chance.percent(50) {
+            // Its end comes later: whoever does not want the answer has not all of it.
+            let (begin, end) =
+                bytes.split_at(bytes.len() - if has_body { length as usize / 2 } else { 0 });
+            self.peer.write(begin, until).await?;
+            runtime::sleep(self.chance.millis(1..60)).await;
+            rest = end;
+        }
+        self.peer.write(rest, until).await?;
         Ok(!close)
     }
 

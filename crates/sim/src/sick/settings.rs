@@ -52,7 +52,7 @@ pub(crate) const FIRST_BYTE: Duration = Duration::from_secs(2);
 /// Until a connection stands.
 pub(crate) const CONNECT: Duration = Duration::from_millis(500);
 /// A key for cookies: a random one would make each world another.
-const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 impl Settings {
     pub(crate) fn draw(servers: usize, chance: &mut Chance) -> Self {
@@ -173,8 +173,9 @@ impl Settings {
         breaker.extend(self.pool_limit.map(|n| format!("in_flight: {n}")));
         breaker.extend(self.connections_limit.map(|n| format!("server_connections: {n}")));
         if self.breaker {
-            breaker
-                .push("server_errors: { requests_min: 5, window: 1s, open: 100ms, probes: 2 }".into());
+            breaker.push(
+                "server_errors: { requests_min: 5, window: 1s, open: 100ms, probes: 2 }".into(),
+            );
         }
         if !breaker.is_empty() {
             line(format!("breaker: {{ {} }}", breaker.join(", ")));

@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use aws_lc_rs::rand;
 use evenkeel_balancer::hash_key;
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{Known, ResponseHead, cookie, syntax};
 use evenkeel_config::model::{SameSite, SecretKey, StickyCookie};
 use evenkeel_runtime as runtime;
@@ -50,6 +51,9 @@ impl Stickiness {
 
     /// Whom the client is bound to; `None` if it is new, or its cookie cannot be believed.
     pub(crate) fn read(&self, exchange: &Exchange<'_>) -> Option<Bound> {
+        if plant::is(Bug::StickyForgotten) {
+            return None;
+        }
         let bytes = exchange.buffer.all();
         let name = self.config.name.as_bytes();
         let now = seconds();
@@ -76,7 +80,10 @@ impl Stickiness {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         let mut first = true;
-        for piece in value.split(|byte| *byte == b';').filter(|piece| !is_own(piece)) {
+        for piece in value
+            .split(|byte| *byte == b';')
+            .filter(|piece| !is_own(piece) || plant::is(Bug::CookieReachesServers))
+        {
             if first {
                 out.extend_from_slice(syntax::trim(piece));
             } else {
@@ -102,7 +109,8 @@ pub(crate) fn binds<'s>(
     let pool: &PoolSettings = exchange.generation.snapshot.pool(exchange.pool?)?;
     let stickiness = pool.stickiness.as_ref()?;
     let is_kept =
-        exchange.bound.is_some_and(|bound| !bound.ages && bound.server == server(exchange));
+        exchange.bound.is_some_and(|bound| !bound.ages && bound.server == server(exchange))
+            || exchange.bound.is_some() && plant::is(Bug::NeverRebound);
     (!is_kept && response.status < 500).then_some(stickiness)
 }
 

@@ -201,7 +201,12 @@ pub(crate) fn discard(exchange: &Exchange<'_>, lease: &Leased, answer: Answer, p
     let is_whole = Pump::new(Vec::new(), source, Sink::Identity, u64::MAX).takes_all(&mut buffer);
     let clean = request_sent && pump.is_received() && !body_unasked;
     let bound = sign_in::is_bound(exchange, &head, buffer.all());
-    if is_whole && clean && head.persistent && !bound && head.status != 101 {
+    if (is_whole || plant::is(Bug::DiscardKeepsUnread))
+        && clean
+        && head.persistent
+        && !bound
+        && head.status != 101
+    {
         keep(lease, connection, &head);
     }
     exchange.connection.worker.stock.give(buffer);
