@@ -13,6 +13,23 @@
 //! 6. Every wait ends; slow and silent clients are shown out.
 //! 7. A server that was removed gets no new request.
 //! 8. Counts of connections and loads never go wrong, and all are zero in the end.
+//!
+//! Where servers fall ill (`sick/`), beside these:
+//! 9. Tries beside the first ones stay within the retry budget, as servers count them: its share of
+//!    what was answered, its minimum a second, and what died unanswered on a kept connection.
+//! 10. A server never has more requests at a time than its limit, and never more of a pool are
+//!     ejected than may be. While it is ejected, or found down by checks, it gets nothing as long as
+//!     somebody is well; on trial it gets one request at a time.
+//! 11. A server that is disabled gets nothing new, one that drains only what is bound to it; what is
+//!     cut there at the end of a drain is gone within 100 ms.
+//! 12. A client whose server is well stays there, whatever happens to others; one that was answered
+//!     by another is bound to that one.
+//! 13. Who waits for a server is served as soon as one has room, or refused with `Retry-After`, and
+//!     not before its time is over.
+//! 14. A request is sent to no server twice while somebody who is well was not asked; with a budget
+//!     that suffices, one that may be repeated is answered as long as anybody is well.
+//! 15. A slow server's answer is not given up for nobody.
+//! 16. After the last fault everything is answered again within ten seconds, and nobody is ejected.
 #![forbid(unsafe_code)]
 
 mod attacker;

@@ -272,12 +272,12 @@ impl Conversation {
         };
         let until = runtime::now() + PATIENCE;
         let mut rest = bytes.as_slice();
-        if status == 503 && self.chance.percent(50) {
+        if status == 503 && self.chance.percent(85) {
             // Its end comes later: whoever does not want the answer has not all of it.
             let (begin, end) =
                 bytes.split_at(bytes.len() - if has_body { length as usize / 2 } else { 0 });
             self.peer.write(begin, until).await?;
-            runtime::sleep(self.chance.millis(1..60)).await;
+            runtime::sleep(self.chance.millis(1..120)).await;
             rest = end;
         }
         self.peer.write(rest, until).await?;
