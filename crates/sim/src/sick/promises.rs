@@ -371,10 +371,10 @@ impl Chart {
         if took > settings.longest() {
             return Some(format!("{what} {id} took {took:?}"));
         }
-        if let End::Refused { reason, retry_after } = end {
-            if let Some(why) = self.refusal(reason, retry_after, took) {
-                return Some(format!("{what} {id}: {why}"));
-            }
+        if let End::Refused { reason, retry_after } = end
+            && let Some(why) = self.refusal(reason, retry_after, took)
+        {
+            return Some(format!("{what} {id}: {why}"));
         }
         let End::Answered { server, cookie } = end else {
             return self.failure(id, what, begun, end);
