@@ -178,7 +178,8 @@ impl PoolState {
         }
         let mut idle = self.idle.borrow_mut();
         idle.keep_most(settings.config.keep_alive.idle_max as usize);
-        idle.keep_of(|id| balancer.server(id).is_some());
+        let forgets = plant::is(Bug::ReuseOfAnotherServer);
+        idle.keep_of(|id| forgets || balancer.server(id).is_some());
         let pairs = settings.targets.iter().zip(shared);
         let by_key: HashMap<&str, _> = pairs.map(|pair| (&*pair.0.key, pair)).collect();
         let mut known = self.known.borrow_mut();

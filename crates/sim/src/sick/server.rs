@@ -277,7 +277,7 @@ impl Conversation {
             let (begin, end) =
                 bytes.split_at(bytes.len() - if has_body { length as usize / 2 } else { 0 });
             self.peer.write(begin, until).await?;
-            runtime::sleep(self.chance.millis(1..120)).await;
+            runtime::sleep(self.chance.millis(20..400)).await;
             rest = end;
         }
         self.peer.write(rest, until).await?;
