@@ -125,7 +125,7 @@ pub struct Limits {
 pub struct Budget {
     /// Share of the successful requests of the last seconds.
     pub ratio: f64,
-    /// A second, whatever the ratio says, unless nothing succeeds at all.
+    /// A second (counted over five), whatever the ratio says, unless nothing succeeds at all.
     pub min: u32,
 }
 

@@ -42,7 +42,7 @@ pub struct RetryOn {
 pub struct Budget {
     /// Share of the successful requests of the last seconds; 0.2.
     pub ratio: f64,
-    /// A second, whatever the ratio says; 3.
+    /// A second (counted over five), whatever the ratio says; 3.
     pub min: u32,
 }
 
