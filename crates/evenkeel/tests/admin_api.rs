@@ -315,6 +315,7 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
     assert_eq!((answer.status, answer.version()), (200, before), "{answer:?}");
     assert_eq!((&answer.body["changed"], &answer.body["dry_run"]), (&json!(true), &json!(true)));
     assert!(answer.body["changes"].to_string().contains("server changed"), "{answer:?}");
+    assert!(answer.body["changes"].to_string().contains("weight 1 → "), "{answer:?}");
     assert_eq!((version(&admin), weight(&admin, &backend.address.to_string())), (before, 1));
 }
 

@@ -61,7 +61,12 @@ pub(crate) static BUDGET: Object = Object {
     doc: "At most this many tries beside first ones.",
     options: &[
         opt("ratio", Share, Is("20%"), "Share of the successful requests of the last seconds."),
-        opt("min", Count(0, 1_000_000), Is("3"), "A second, counted over five, whatever the ratio says."),
+        opt(
+            "min",
+            Count(0, 1_000_000),
+            Is("3"),
+            "A second, counted over five, whatever the ratio says.",
+        ),
     ],
 };
 

@@ -27,6 +27,8 @@ pub(crate) struct Difference {
     pub(crate) pools: Names,
     /// By pool, of pools that are in both.
     pub(crate) servers: BTreeMap<String, Names>,
+    /// What became of servers that are in both.
+    pub(crate) details: Vec<String>,
     pub(crate) policies: Names,
     /// `shutdown`, `admin`, `watch`: what is changed at once.
     pub(crate) settings: Vec<&'static str>,
@@ -50,6 +52,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Difference {
         if before.servers != pool.servers {
             let name = |server: &Server| server.address.to_string();
             let servers = names_by(&before.servers, &pool.servers, name, |a, b| a == b);
+            difference.details.extend(details(before, pool, &servers.changed));
             difference.servers.insert(pool.name.clone(), servers);
         }
     }
@@ -63,6 +66,28 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Difference {
         difference.restart.push("workers");
     }
     difference
+}
+
+/// What was meant by changing these servers.
+fn details(old: &Pool, new: &Pool, changed: &[String]) -> Vec<String> {
+    let find = |pool: &Pool, name: &String| {
+        pool.servers.iter().find(|server| server.address.to_string() == *name).cloned()
+    };
+    let detail = |name: &String| {
+        let (old, new) = (find(old, name)?, find(new, name)?);
+        let mut words = Vec::new();
+        if old.weight != new.weight {
+            words.push(format!("weight {} → {}", old.weight, new.weight));
+        }
+        if old.priority != new.priority {
+            words.push(format!("priority {} → {}", old.priority, new.priority));
+        }
+        if old.check != new.check {
+            words.push("checked elsewhere".to_owned());
+        }
+        Some(format!("`{name}`: {}", words.join(", "))).filter(|_| !words.is_empty())
+    };
+    changed.iter().take(NAMES_MAX).filter_map(detail).collect()
 }
 
 fn same_pool(old: &Pool, new: &Pool) -> bool {
@@ -209,6 +234,7 @@ impl Difference {
                 }
             }
         }
+        lines.extend(self.details.iter().cloned());
         let mut of = Vec::new();
         self.policies.tell("policy", &mut of);
         lines.extend(of.into_iter().map(|line| line.replace("policys", "policies")));
