@@ -30,7 +30,7 @@ impl Drop for Admission {
             self.pool.leave();
         }
         if self.probe {
-            self.pool.breaker.leave();
+            self.pool.breaker.leave(true);
         }
     }
 }

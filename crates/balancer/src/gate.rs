@@ -8,6 +8,8 @@ use std::sync::atomic::{
 
 /// How long a trial request may go unanswered before another is let through in its place.
 const PATIENCE: u64 = 5_000_000_000;
+/// Trials in a row whose clients gave up before their answers: as telling as one that is overdue.
+const GIVEN_UP_MAX: u64 = 3;
 
 /// What a gate lets through. Times are nanoseconds since the pool's epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub enum Passage {
 pub(crate) struct Gate {
     /// A [`Passage`]: the kind in the lowest two bits.
     word: AtomicU64,
-    /// Trials under way (8 bits), and in the others when the last began, in microseconds.
+    /// [`Trials`].
     trials: AtomicU64,
     /// When the present passage began.
     since: AtomicU64,
@@ -39,6 +41,30 @@ pub(crate) struct Gate {
     pub(crate) times: AtomicU32,
     /// How often it was shut after it had passed; likewise.
     pub(crate) relapses: AtomicU32,
+}
+
+/// What is known of trials. In one word: 8 bits, 8 bits, and the rest.
+#[derive(Clone, Copy)]
+struct Trials {
+    under_way: u64,
+    /// Those that ended without an answer since the last answer.
+    given_up: u64,
+    /// When the first one began of which no answer has come, in microseconds; 0 is never.
+    since: u64,
+}
+
+impl Trials {
+    fn pack(self) -> u64 {
+        (self.since << 16) | (self.given_up.min(255) << 8) | self.under_way.min(255)
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self { under_way: word & 255, given_up: (word >> 8) & 255, since: word >> 16 }
+    }
+
+    fn are_overdue(self, now: u64) -> bool {
+        self.since > 0 && now > self.since.saturating_mul(1_000).saturating_add(PATIENCE)
+    }
 }
 
 impl Passage {
@@ -121,20 +147,39 @@ impl Gate {
     /// Asks for one of `most` trials at a time.
     pub(crate) fn enter(&self, now: u64, most: u32) -> bool {
         let most = u64::from(most.clamp(1, 255));
-        let pack = |count: u64| ((now / 1_000) << 8) | count;
+        let begins = (now / 1_000).max(1);
         let entered = self.trials.fetch_update(AcqRel, Relaxed, |word| {
-            let (began, count) = ((word >> 8).saturating_mul(1_000), word & 255);
-            if count < most {
-                return Some(pack(count + 1));
-            }
-            (now > began.saturating_add(PATIENCE)).then(|| pack(count))
+            let trials = Trials::unpack(word);
+            let entered = if trials.under_way < most {
+                let since = if trials.since == 0 { begins } else { trials.since };
+                Trials { under_way: trials.under_way + 1, since, ..trials }
+            } else if trials.are_overdue(now) {
+                Trials { since: begins, ..trials }
+            } else {
+                return None;
+            };
+            Some(entered.pack())
         });
         entered.is_ok()
     }
 
-    /// A trial is over.
-    pub(crate) fn leave(&self) {
-        let less = |word: u64| (word & 255 > 0).then(|| word - 1);
-        let _ = self.trials.fetch_update(AcqRel, Relaxed, less);
+    /// A trial is over; `answered` if the server has said anything, or was never asked.
+    pub(crate) fn leave(&self, answered: bool) {
+        let _ = self.trials.fetch_update(AcqRel, Relaxed, |word| {
+            let Trials { under_way, given_up, since } = Trials::unpack(word);
+            let under_way = under_way.saturating_sub(1);
+            let left = match answered {
+                true => Trials { under_way, given_up: 0, since: 0 },
+                false => Trials { under_way, given_up: given_up + 1, since },
+            };
+            Some(left.pack())
+        });
+    }
+
+    /// Whether the server owes answers to trials for so long that it seems to hang: since when.
+    pub(crate) fn hangs(&self, now: u64) -> Option<u64> {
+        let trials = Trials::unpack(self.trials.load(Relaxed));
+        let is_telling = trials.under_way > 0 || trials.given_up >= GIVEN_UP_MAX;
+        (is_telling && trials.are_overdue(now)).then(|| trials.since.saturating_mul(1_000))
     }
 }

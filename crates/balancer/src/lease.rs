@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::breaker::Admission;
 use crate::gate::Passage;
-use crate::outlier::TRIALS;
+use crate::outlier::{self, TRIALS};
 use crate::{Rules, Server, ServerId, SharedServer};
 
 /// The right to send one request. Counts as the server's load until it is finished or dropped.
@@ -32,13 +32,27 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// `None` if there are enough of them, unless there is nobody else to send it to.
-    pub(crate) fn enter(server: &Server, rules: &Rules, now: u64, panics: bool) -> Option<Self> {
+    /// `None` if there are enough of them, unless there is nobody else to send it to. What is owed
+    /// since this worker stood still, until `resumed`, is not owed by the server.
+    pub(crate) fn enter(
+        server: &Server,
+        rules: &Rules,
+        now: u64,
+        resumed: Option<u64>,
+        panics: bool,
+    ) -> Option<Self> {
         let on_trial = |passage| matches!(passage, Passage::Trial { .. });
         let shared = &server.shared;
         let mut trial = Self::default();
-        if rules.outlier.is_some() && on_trial(shared.ejection.passage()) {
-            trial.ejection = shared.ejection.enter(now, TRIALS);
+        if let Some(outlier) = &rules.outlier
+            && on_trial(shared.ejection.passage())
+        {
+            let hangs = shared.ejection.hangs(now);
+            if hangs.is_some_and(|since| resumed.is_none_or(|resumed| resumed < since)) {
+                outlier::relapse(shared, outlier, now);
+            } else {
+                trial.ejection = shared.ejection.enter(now, TRIALS);
+            }
             if !trial.ejection && !panics {
                 return None;
             }
@@ -48,19 +62,20 @@ impl Trial {
         {
             trial.breaker = shared.breaker.enter(now, breaker.probes);
             if !trial.breaker {
-                trial.leave(shared);
+                trial.leave(shared, true);
                 return None;
             }
         }
         Some(trial)
     }
 
-    pub(crate) fn leave(self, shared: &SharedServer) {
+    /// It is over; `answered` if the server has said anything, or was never asked.
+    pub(crate) fn leave(self, shared: &SharedServer, answered: bool) {
         if self.ejection {
-            shared.ejection.leave();
+            shared.ejection.leave(answered);
         }
         if self.breaker {
-            shared.breaker.leave();
+            shared.breaker.leave(answered);
         }
     }
 }
@@ -79,11 +94,16 @@ impl Lease {
     pub fn is_trial(&self) -> bool {
         self.trial != Trial::default()
     }
+
+    /// Nothing was sent: the server owes no answer.
+    pub fn give_back(mut self) {
+        std::mem::take(&mut self.trial).leave(&self.shared, true);
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.trial.leave(&self.shared);
+        self.trial.leave(&self.shared, false);
         self.shared.leave();
     }
 }

@@ -49,10 +49,17 @@ pub(crate) fn judge(pool: &mut Pool, id: ServerId, case: Case, now: u64) {
     let Some(server) = pool.servers.server_mut(id) else { return };
     let shared = &*server.shared;
     let broken = case.failed.is_some_and(FailureKind::is_broken);
-    let bad = broken || case.failed == Some(FailureKind::Error) && rules.rate.is_some();
+    let is_error = case.failed == Some(FailureKind::Error);
     if case.trial.ejection {
+        // It fails like the others: the cause is elsewhere.
+        let stands_out = |rate: FailureRate| {
+            let rest = pool.outlier.as_mut().map(|all| all.counts(now)).unwrap_or_default();
+            is_well(rate, rest, rate.share)
+        };
+        let bad = broken || is_error && rules.rate.is_some_and(stands_out);
         return tried(shared, rules, bad, now);
     }
+    let bad = broken || is_error && rules.rate.is_some();
     // What began before it was ejected or came back says nothing about it as it is now.
     if !shared.ejection.is_passing() || case.begun < shared.ejection.since() {
         return;
@@ -95,28 +102,44 @@ pub(crate) fn judge(pool: &mut Pool, id: ServerId, case: Case, now: u64) {
 fn is_outlier(rate: FailureRate, own: Counts, rest: Counts) -> bool {
     own.first >= rate.requests_min.max(1)
         && own.share() >= rate.share
-        && rest.first > 0
-        && rest.share() <= own.share() * REST_MAX
+        && is_well(rate, rest, own.share())
+}
+
+/// Whether the rest of the pool, as far as enough is known of it, fails clearly less than `share`.
+fn is_well(rate: FailureRate, rest: Counts, share: f64) -> bool {
+    rest.first >= rate.requests_min.max(1) && rest.share() <= share * REST_MAX
+}
+
+/// On trial it failed again, or never said anything: ejected for longer.
+pub(crate) fn relapse(shared: &SharedServer, rules: &Outlier, now: u64) {
+    let gate = &shared.ejection;
+    let times = gate.times.load(Relaxed).saturating_add(1);
+    let on_trial = gate.passage();
+    let until = now.saturating_add(duration(rules, times));
+    if matches!(on_trial, Passage::Trial { .. })
+        && gate.turn(on_trial, Passage::Shut { until }, now)
+    {
+        gate.times.store(times, Relaxed);
+        shared.pool().bump();
+    }
 }
 
 /// A trial is over.
 fn tried(shared: &SharedServer, rules: &Outlier, bad: bool, now: u64) {
-    let gate = &shared.ejection;
     if bad {
-        let times = gate.times.load(Relaxed).saturating_add(1);
-        let on_trial = gate.passage();
-        let until = now.saturating_add(duration(rules, times));
-        if matches!(on_trial, Passage::Trial { .. })
-            && gate.turn(on_trial, Passage::Shut { until }, now)
-        {
-            gate.times.store(times, Relaxed);
-            shared.pool().bump();
-        }
-        return;
+        return relapse(shared, rules, now);
     }
-    let relapses = u64::from(gate.relapses.load(Relaxed));
-    let longer = saturating_nanos(rules.eject).saturating_mul(relapses).min(PROBATION_MAX);
-    if gate.succeed(now, gate.since().saturating_add(longer)) {
+    let gate = &shared.ejection;
+    let passes = match gate.passage() {
+        // It was given up, and answers after all: slow, or it hangs no more.
+        shut @ Passage::Shut { .. } => gate.turn(shut, Passage::Passing, now),
+        _ => {
+            let relapses = u64::from(gate.relapses.load(Relaxed));
+            let longer = saturating_nanos(rules.eject).saturating_mul(relapses).min(PROBATION_MAX);
+            gate.succeed(now, gate.since().saturating_add(longer))
+        }
+    };
+    if passes {
         shared.failures.store(0, Relaxed);
         shared.begin(now);
         shared.pool().release_ejection();

@@ -120,6 +120,9 @@ impl Pool {
         if stale || self.again.is_some_and(|again| pick.now >= again) {
             self.look(pick.now);
         }
+        if !self.servers.trials.is_empty() {
+            self.notice_gap(pick.now);
+        }
         if self.rules.limits.in_flight.is_none() && self.rules.breaker.is_none() {
             return self.choose(&pick);
         }
@@ -207,14 +210,19 @@ impl Pool {
     /// The server that the client is bound to, if it may.
     fn bound(&self, pick: &Pick<'_>) -> Option<Lease> {
         let id = pick.bound.filter(|id| !pick.tried.contains(id))?;
-        let server = self.servers.server(id)?;
+        if self.may_serve_bound(id) { self.lease(id, pick.now) } else { None }
+    }
+
+    /// Whether a server may be sent those bound to it, once it has room: draining or not, but not
+    /// disabled, down or ejected.
+    pub fn may_serve_bound(&self, id: ServerId) -> bool {
+        let Some(server) = self.servers.server(id) else { return false };
         let shared = &server.shared;
         let shut = |passage| matches!(passage, Passage::Shut { .. });
         let sick = shared.check() == Check::Down
             || self.rules.outlier.is_some() && shut(shared.ejection.passage());
         let broken = self.rules.server_breaker.is_some() && shut(shared.breaker.passage());
-        let out = shared.admin() == Admin::Disabled || broken || sick && !self.servers.panics;
-        if out { None } else { self.lease(id, pick.now) }
+        shared.admin() != Admin::Disabled && !broken && (!sick || self.servers.panics)
     }
 
     /// A server on trial that has room for one more.
@@ -234,11 +242,13 @@ impl Pool {
         let trial = match self.servers.trials.is_empty() {
             true => Trial::default(),
             false => {
-                Trial::enter(server, &self.rules, self.shared.nanos(now), self.servers.panics)?
+                let resumed = self.resumed.map(|resumed| self.shared.nanos(resumed));
+                let now = self.shared.nanos(now);
+                Trial::enter(server, &self.rules, now, resumed, self.servers.panics)?
             }
         };
         if !server.shared.enter(server.limit) {
-            trial.leave(&server.shared);
+            trial.leave(&server.shared, true);
             return None;
         }
         Some(Lease::new(id, server.shared.clone(), trial, now))

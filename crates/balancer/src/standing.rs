@@ -247,7 +247,10 @@ impl SharedServer {
             self.downs.fetch_add(1, Relaxed);
         }
         self.check.store(check as u8, Relaxed);
-        self.pool.bump();
+        // Unknown counts as up: thousands of first checks that only confirm it are no change.
+        if (before == Check::Down) != (check == Check::Down) {
+            self.pool.bump();
+        }
     }
 
     /// Notes what the operator wants; for the control plane. Enabling what was disabled begins

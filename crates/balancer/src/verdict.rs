@@ -91,8 +91,11 @@ impl Pool {
     pub fn judge(&mut self, lease: &mut Lease, outcome: Outcome, now: Instant) {
         let failed = outcome.failure();
         let said = lease.judged.is_some_and(|bad| bad || failed.is_none());
-        if outcome == Outcome::Abandoned || said || self.is_forgiven(lease, outcome, now) {
+        if outcome == Outcome::Abandoned || said {
             return;
+        }
+        if self.is_forgiven(lease, outcome, now) {
+            return std::mem::take(&mut lease.trial).leave(&lease.shared, true);
         }
         let again = lease.judged.replace(failed.is_some()).is_some();
         let nanos = self.shared.nanos(now);
@@ -113,7 +116,7 @@ impl Pool {
         let probe = lease.admission.as_ref().is_some_and(|admission| admission.probe);
         outlier::judge(self, lease.server, case, nanos);
         breaker::judge(self, lease.server, case, probe, nanos);
-        trial.leave(&lease.shared);
+        trial.leave(&lease.shared, true);
     }
 
     /// Failures that come to light after this worker stood still are its own.

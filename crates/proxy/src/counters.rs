@@ -169,7 +169,7 @@ pub struct WorkerCounters {
     pub failures: Counter,
     /// Exchanges whose client went away first.
     pub abandoned: Counter,
-    /// Tries beyond the first, hedges among them.
+    /// Tries after one that failed.
     pub retries: Counter,
     /// Second tries made before the first had failed.
     pub hedges: Counter,

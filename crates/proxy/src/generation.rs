@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{
-    Connection, Lease, Outcome, Pick, Pool, ServerId, ServerSpec, SharedPool, Unavailable, Waiting,
-    hash_key,
+    Admin, Connection, Lease, Outcome, Pick, Pool, ServerId, ServerSpec, SharedPool, Unavailable,
+    Waiting, hash_key,
 };
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::{ListenerId, PoolId};
@@ -261,6 +261,11 @@ impl PoolState {
         self.by_hash.borrow().get(&hash).copied()
     }
 
+    /// Whether a server may be sent those bound to it, once it has room.
+    pub(crate) fn may_serve_bound(&self, server: ServerId) -> bool {
+        self.balancer.borrow().may_serve_bound(server)
+    }
+
     /// Asks for one try beside the first one; `false`: there must be none.
     pub(crate) fn withdraw(&self, now: Instant) -> bool {
         plant::is(Bug::BudgetIgnored) || self.balancer.borrow_mut().withdraw(now)
@@ -323,8 +328,21 @@ impl Leased {
     }
 
     /// It was not used at all.
-    fn put_back(&mut self) {
-        self.lease = None;
+    pub(crate) fn put_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    /// What comes of it decides whether the server is well again.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_trial)
+    }
+
+    /// Whether the server takes only who is bound to it, and not for much longer.
+    pub(crate) fn is_draining(&self) -> bool {
+        let balancer = self.pool.balancer.borrow();
+        balancer.server(self.server).is_some_and(|server| server.shared.admin() == Admin::Draining)
     }
 
     /// Tells the pool how it goes, before it is over.

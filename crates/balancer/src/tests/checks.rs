@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{ms, secs};
+use super::{World, ms, secs};
 use crate::health::{Schedule, Verdict};
-use crate::{Check, Rng};
+use crate::{Check, Rng, Rules};
 use std::time::Duration;
 
 const SCHEDULE: Schedule = Schedule {
@@ -94,5 +94,23 @@ proptest! {
         let mut rng = Rng::from_seed(seed);
         let _ = schedule.first(n, count, &mut rng);
         let _ = Verdict::default().take(good, Duration::ZERO, &schedule, &mut rng);
+    }
+}
+
+#[test]
+fn only_what_changes_who_may_be_picked_makes_workers_look_again() {
+    let world = World::new(1, 2, Rules::default());
+    let mut version = world.shared.version();
+    for (check, changes) in [
+        (Check::Up, false), // unknown counted as up
+        (Check::Down, true),
+        (Check::Unknown, true),
+        (Check::Down, true),
+        (Check::Up, true),
+        (Check::Unknown, false),
+    ] {
+        world.servers[0].set_check(check, world.now);
+        let before = std::mem::replace(&mut version, world.shared.version());
+        assert_eq!(version != before, changes, "{check:?}");
     }
 }

@@ -15,11 +15,15 @@ fn consecutive() -> Rules {
 
 /// Requests that succeed, until the server at `slot` is out of probation.
 fn recover(world: &mut World, slot: usize) {
+    recover_with(world, slot, good());
+}
+
+fn recover_with(world: &mut World, slot: usize, outcome: Outcome) {
     for _ in 0..1_000 {
         if world.servers[slot].standing().ejection == Passage::Passing {
             return;
         }
-        world.request(0, |_| good()).expect("a server");
+        world.request(0, |_| outcome).expect("a server");
         world.pass(ms(100));
     }
     panic!("still {:?}", world.servers[slot].standing());
@@ -191,6 +195,115 @@ fn where_all_fail_alike_nobody_is_ejected() {
     mixed(&mut world, &[0.8, 0.8, 0.8, 0.8]);
     assert_eq!(world.shared.ejected(), 0);
     assert!(world.servers.iter().all(|server| server.standing().ejections == 0));
+}
+
+#[test]
+fn one_good_answer_of_the_rest_is_no_measure() {
+    let mut world = World::new(1, 2, rules(by_rate()));
+    let at = |world: &mut World, slot: u32, outcome| {
+        let other = [world.id(1 - slot)];
+        let lease = world.workers[0].pick(Pick::new(world.now).tried(&other)).expect("a server");
+        world.workers[0].finish(lease, outcome, world.now);
+    };
+    for _ in 0..19 {
+        at(&mut world, 1, good());
+    }
+    for _ in 0..40 {
+        at(&mut world, 0, bad(FailureKind::Error));
+    }
+    assert_eq!(world.shared.ejected(), 0, "19 say too little");
+    at(&mut world, 1, good());
+    at(&mut world, 0, bad(FailureKind::Error));
+    assert_eq!(world.shared.ejected(), 1);
+}
+
+#[test]
+fn where_all_answer_500_a_server_on_trial_that_does_too_is_well() {
+    let outlier = Outlier { consecutive: 5, ..by_rate() };
+    let mut world = World::new(1, 3, rules(outlier.clone()));
+    fail(&mut world, 1, 5);
+    for _ in 0..100 {
+        world.pass(ms(50));
+        world.request(0, |_| bad(FailureKind::Error)).expect("a server");
+    }
+    recover_with(&mut world, 1, bad(FailureKind::Error));
+    assert_eq!(world.servers[1].standing().ejections, 1);
+
+    let mut world = World::new(1, 3, rules(outlier));
+    fail(&mut world, 1, 5);
+    for _ in 0..100 {
+        world.pass(ms(50));
+        world.request(0, |_| good()).expect("a server");
+    }
+    assert_eq!(world.request(0, |_| bad(FailureKind::Error)), Ok(1));
+    assert_eq!(world.servers[1].standing().ejections, 2, "the others do not");
+}
+
+/// A trial that is not answered; the gate is looked at after this time.
+fn hang(world: &mut World, slot: u32, time: Duration) -> Lease {
+    let trial = world.pick(0).expect("a server");
+    assert_eq!((trial.server.slot, trial.is_trial()), (slot, true));
+    for _ in 0..time.as_millis() / 100 {
+        world.pass(ms(100));
+        assert_ne!(world.request(0, |_| good()), Ok(slot as usize), "a second victim");
+    }
+    trial
+}
+
+#[test]
+fn a_trial_without_an_answer_ejects_again_and_takes_no_second_victim() {
+    let mut world = World::new(1, 3, consecutive());
+    fail(&mut world, 1, 5);
+    world.pass(secs(5));
+    let victim = hang(&mut world, 1, ms(5_200));
+    let standing = world.servers[1].standing();
+    assert!(matches!(standing.ejection, Passage::Shut { .. }), "{standing:?}");
+    assert_eq!(standing.ejections, 2);
+    // It was only slow: what it says in the end counts.
+    world.workers[0].finish(victim, good(), world.now);
+    assert_eq!(world.servers[1].standing().ejection, Passage::Passing);
+    assert_eq!(world.shared.ejected(), 0);
+}
+
+#[test]
+fn trials_whose_clients_give_up_one_after_the_other_eject_again() {
+    let mut world = World::new(1, 3, consecutive());
+    fail(&mut world, 1, 5);
+    world.pass(secs(5));
+    let mut victims = 0;
+    for _ in 0..200 {
+        world.pass(ms(100));
+        let lease = world.pick(0).expect("a server");
+        if lease.server.slot == 1 {
+            victims += 1;
+            world.pass(ms(1_900));
+        } else {
+            world.workers[0].finish(lease, good(), world.now);
+        }
+        if world.servers[1].standing().ejections == 2 {
+            break;
+        }
+    }
+    assert_eq!(victims, 3);
+    assert_eq!(world.servers[1].standing().ejections, 2);
+}
+
+#[test]
+fn a_client_that_gives_up_or_this_process_standing_still_is_no_answer_owed() {
+    let mut world = World::new(1, 3, consecutive());
+    fail(&mut world, 1, 5);
+    world.workers[0].beat(world.now, secs(1));
+    world.pass(secs(5));
+    world.workers[0].beat(world.now, secs(5));
+    drop(world.pick(0).expect("a trial"));
+    world.pass(secs(5));
+    world.workers[0].beat(world.now, secs(5));
+    let trial = world.pick(0).expect("a trial");
+    assert_eq!((trial.server.slot, trial.is_trial()), (1, true));
+    world.pass(secs(20));
+    drop(world.pick(0).expect("another"));
+    let standing = world.servers[1].standing();
+    assert!(matches!(standing.ejection, Passage::Trial { .. }), "{standing:?}");
 }
 
 #[test]

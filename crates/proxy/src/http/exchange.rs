@@ -149,6 +149,7 @@ impl<'c> Exchange<'c> {
         self.head.persistent
             && (self.received || plant::is(Bug::AnsweredContentIsARequest))
             && connection.drain().is_none()
+            && !connection.state.is_cut()
             && connection.requests.get() < listener.config.limits.requests_per_connection
             && self.started.duration_since(connection.opened) < listener.config.timeouts.age_max
     }

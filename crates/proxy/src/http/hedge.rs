@@ -267,7 +267,7 @@ impl Race<'_> {
         let retried = self.settings.config.retry.on.statuses.contains(&status);
         let is_alone = self.runners.iter().all(Option::is_none);
         if !is_alone && (retried || matches!(status, 502..=504)) {
-            tries::judge(&mut lease, status, begun);
+            tries::judge(&mut lease, &flight.head, begun);
             flight.give_up(exchange);
             return None;
         }

@@ -7,8 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Outcome, Pick, ServerId, Unavailable};
-use evenkeel_codec::plant::{self, Bug};
-use evenkeel_codec::{BodyLength, Method};
+use evenkeel_codec::{BodyLength, Method, ResponseHead};
 use evenkeel_config::model::PoolId;
 use evenkeel_runtime as runtime;
 
@@ -164,7 +163,7 @@ impl<'p> Tries<'p> {
             match self.ask(exchange, pump, lease).await {
                 (Attempt::Answered(answer), mut lease, begun) => {
                     let status = answer.head.status;
-                    let latency = judge(&mut lease, status, begun);
+                    let latency = judge(&mut lease, &answer.head, begun);
                     let found = Found { lease, answer, latency };
                     if !self.may_improve_on(exchange, status, pump) {
                         return Ok(found);
@@ -195,7 +194,11 @@ impl<'p> Tries<'p> {
         pump: &mut Pump,
         lease: Leased,
     ) -> (Attempt, Leased, Instant) {
+        self.note_binding(exchange, &lease);
         self.count(exchange, lease.server);
+        if exchange.tries > 1 {
+            exchange.connection.worker.counters.retries.add(1);
+        }
         let begun = runtime::now();
         let mut alarm = self.alarm(exchange, pump, begun);
         let mut flight = None;
@@ -214,7 +217,8 @@ impl<'p> Tries<'p> {
                     }
                     alarm = Alarm { at: self.give_up_at(exchange, pump, begun), hedges: false };
                 }
-                Attempt::Late if self.is_anybody_else() && self.pool.withdraw(runtime::now()) => {
+                // Only for somebody else: a late answer is better than none.
+                Attempt::Late if self.may_leave() => {
                     if let Some(flight) = flight {
                         flight.give_up(exchange);
                     }
@@ -233,20 +237,37 @@ impl<'p> Tries<'p> {
     fn count(&mut self, exchange: &mut Exchange<'_>, server: ServerId) {
         self.tried.note(server);
         exchange.tries = exchange.tries.saturating_add(1);
-        if exchange.tries > 1 {
-            exchange.connection.worker.counters.retries.add(1);
-        }
     }
 
-    /// Whether a slow server is given up for somebody.
-    fn is_anybody_else(&self) -> bool {
-        self.lease().is_ok()
+    /// A client stays bound to a server that only has no room at the moment; to one that is
+    /// draining its binding is not renewed.
+    fn note_binding(&self, exchange: &mut Exchange<'_>, lease: &Leased) {
+        let Some(bound) = &mut exchange.bound else { return };
+        bound.stays = self.bound.is_some_and(|server| match lease.server == server {
+            true => lease.is_draining(),
+            false => !self.tried.servers().contains(&server) && self.pool.may_serve_bound(server),
+        });
     }
 
     /// A server to race against the first one, if the budget has it.
     fn second(&self) -> Option<Leased> {
-        let lease = self.lease().ok()?;
-        self.pool.withdraw(runtime::now()).then_some(lease)
+        let mut lease = self.lease().ok()?;
+        if self.pool.withdraw(runtime::now()) {
+            return Some(lease);
+        }
+        lease.put_back();
+        None
+    }
+
+    /// Whether a slow server may be given up: there is another one, at once, and the budget has it.
+    fn may_leave(&self) -> bool {
+        if self.pool.queue.is_waiting() {
+            return false;
+        }
+        self.lease().is_ok_and(|mut another| {
+            another.put_back();
+            self.pool.withdraw(runtime::now())
+        })
     }
 
     /// When to ask somebody else.
@@ -268,6 +289,10 @@ impl<'p> Tries<'p> {
 
     fn hedge_at(&self, exchange: &Exchange<'_>, begun: Instant) -> Option<Instant> {
         let hedge = self.settings.config.hedge.as_ref()?;
+        // Who belongs to a server is as well served by no other, however fast.
+        if self.bound.is_some() || self.affinity.is_some() {
+            return None;
+        }
         let head = &exchange.head;
         let is_safe = matches!(head.method, Method::Get | Method::Head | Method::Options)
             || plant::is(Bug::HedgesPosts);
@@ -373,8 +398,12 @@ impl Last {
     }
 }
 
+/// On trial, the end of a body of at most so many bytes is waited for.
+const SHORT: u64 = 64 * 1024;
+
 /// Counts an answer, and says what its head tells about the server; how long it took.
-pub(super) fn judge(lease: &mut Leased, status: u16, begun: Instant) -> Duration {
+pub(super) fn judge(lease: &mut Leased, head: &ResponseHead, begun: Instant) -> Duration {
+    let status = head.status;
     let now = runtime::now();
     let latency = now.saturating_duration_since(begun);
     let counters = &lease.known().counters;
@@ -382,8 +411,9 @@ pub(super) fn judge(lease: &mut Leased, status: u16, begun: Instant) -> Duration
     counters.latency.record(latency);
     let outcome = Outcome::of_status(status, latency);
     // A good head is no success yet: what follows may break off. Only a tunnel has no end to wait
-    // for.
-    if outcome.failure().is_some() || status == 101 {
+    // for, and a server on trial is not kept waiting for that of a stream.
+    let is_short = matches!(head.body, BodyLength::None | BodyLength::Exact(0..=SHORT));
+    if outcome.failure().is_some() || status == 101 || lease.is_trial() && !is_short {
         lease.judge(outcome, now);
     }
     latency

@@ -38,6 +38,8 @@ pub(crate) struct Bound {
     pub(crate) server: u64,
     /// More than half of the binding's time is gone.
     ages: bool,
+    /// It is not bound anew, whoever answers this request.
+    pub(crate) stays: bool,
 }
 
 impl Stickiness {
@@ -66,7 +68,7 @@ impl Stickiness {
             .find_map(|(_, value)| self.tokens.read(value, self.config.ttl, now))?;
         let age = now.saturating_sub(claim.issued);
         let ages = self.config.ttl.is_some_and(|ttl| age.saturating_mul(2) > ttl.as_secs());
-        Some(Bound { server: claim.server, ages })
+        Some(Bound { server: claim.server, ages, stays: false })
     }
 
     /// Writes a `Cookie` line without our own: servers never see it, whatever they log or echo.
@@ -108,9 +110,10 @@ pub(crate) fn binds<'s>(
 ) -> Option<&'s Stickiness> {
     let pool: &PoolSettings = exchange.generation.snapshot.pool(exchange.pool?)?;
     let stickiness = pool.stickiness.as_ref()?;
-    let is_kept =
-        exchange.bound.is_some_and(|bound| !bound.ages && bound.server == server(exchange))
-            || exchange.bound.is_some() && plant::is(Bug::NeverRebound);
+    let is_kept = exchange
+        .bound
+        .is_some_and(|bound| bound.stays || !bound.ages && bound.server == server(exchange))
+        || exchange.bound.is_some() && plant::is(Bug::NeverRebound);
     (!is_kept && response.status < 500).then_some(stickiness)
 }
 
