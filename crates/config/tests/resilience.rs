@@ -148,7 +148,7 @@ fn a_limit_on_each_try_makes_its_end_a_reason_for_another() {
 #[test]
 fn clients_stay_by_cookie_field_parameter_or_network() {
     let Some(Sticky::Cookie(cookie)) = pool("sticky: cookie").sticky else { panic!() };
-    assert_eq!((&*cookie.name, cookie.ttl, &*cookie.path), ("evenkeel", None, "/"));
+    assert_eq!((&*cookie.name, cookie.ttl, &*cookie.path), ("evenkeel_app", None, "/"));
     assert_eq!((cookie.secure, cookie.http_only, cookie.same_site), (None, true, SameSite::Lax));
     assert!(cookie.keys.is_empty() && cookie.domain.is_none());
     let all = format!(

@@ -61,7 +61,7 @@ fn the_cookie_says_nothing_and_is_never_the_same() {
     let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}"));
     let values: HashSet<String> = (0..9).map(|_| cookie(&ask(&proxy, "")).unwrap().0).collect();
     assert_eq!(values.len(), 9, "two clients of one server have nothing in common");
-    assert!(values.iter().all(|value| value.len() == "evenkeel=".len() + 60));
+    assert!(values.iter().all(|value| value.len() == "evenkeel_app=".len() + 60));
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn a_cookie_that_cannot_be_believed_is_replaced_and_never_an_error() {
         foreign.split_once('=').unwrap().1.into(),
     ]);
     for value in bad {
-        let response = ask(&proxy, &format!("evenkeel={value}"));
+        let response = ask(&proxy, &format!("evenkeel_app={value}"));
         assert_eq!(response.status, 200, "{value}");
         assert!(cookie(&response).is_some(), "{value} was believed");
     }
     // Beside a bad one, the good one counts.
     let fresh = cookie(&ask(&proxy, "")).unwrap().0;
-    assert_eq!(cookie(&ask(&proxy, &format!("evenkeel=x; {fresh}"))), None);
+    assert_eq!(cookie(&ask(&proxy, &format!("evenkeel_app=x; {fresh}"))), None);
     // Clocks count whole seconds.
     support::wait_for("it to expire", || cookie(&ask(&proxy, &fresh)).is_some());
 }
@@ -231,6 +231,84 @@ fn a_client_whose_server_fails_goes_to_the_next_best_and_stays_there() {
         let next = ask(&proxy, &new);
         assert_eq!((next.text(), next.field("set-cookie")), (moved.text(), None));
     }
+}
+
+/// Answers after `wait` if asked to.
+fn slow(name: &'static str, wait: Duration) -> Backend {
+    Backend::start(move |request, stream| {
+        if request.field("x-slow").is_some() {
+            std::thread::sleep(wait);
+        }
+        let length = name.len();
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}"));
+        Then::Keep
+    })
+}
+
+#[test]
+fn pools_at_one_host_leave_each_others_binding_alone() {
+    let [one, two, three] = three();
+    let proxy = Proxy::start(&format!(
+        "listeners:\n  web:\n    bind: 127.0.0.1:0\nroutes:\n  - {{ match: {{ path: /shop }}, to: shop }}\n  - {{ to: app }}\npools:\n  app: {{ servers: [{}, {}], sticky: cookie }}\n  shop: {{ servers: [{}], sticky: cookie }}\n",
+        one.address, two.address, three.address,
+    ));
+    let first = ask(&proxy, "");
+    let (app, _) = cookie(&first).unwrap();
+    let get = |path: &str, cookies: &str| {
+        proxy.ask(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    let (shop, _) = cookie(&get("/shop", &app)).unwrap();
+    assert_ne!(app.split_once('=').unwrap().0, shop.split_once('=').unwrap().0);
+    let both = format!("{app}; {shop}");
+    for path in ["/", "/shop", "/", "/shop"] {
+        assert_eq!(cookie(&get(path, &both)), None, "{path}");
+    }
+    assert_eq!(get("/", &both).text(), first.text());
+}
+
+#[test]
+fn who_is_bound_waits_for_its_server_however_slow() {
+    let wait = Duration::from_millis(300);
+    let (one, two) = (slow("one", wait), slow("two", Duration::ZERO));
+    let proxy = |sticky: &str| {
+        let pool = format!(
+            "    balance: round_robin\n    sticky: {sticky}\n    hedge: {{ delay: 20ms }}\n"
+        );
+        Proxy::start(&with_pool(&[&one, &two], &pool))
+    };
+    let by_cookie = proxy(&format!("{{ cookie: {{ keys: {KEY} }} }}"));
+    let bound = (0..9).map(|_| ask(&by_cookie, "")).find(|first| first.text() == "one").unwrap();
+    let (pair, _) = cookie(&bound).unwrap();
+    for _ in 0..3 {
+        let next = ask_with(&by_cookie, &format!("X-Slow: 1\r\nCookie: {pair}\r\n"));
+        assert_eq!((next.text(), next.field("set-cookie")), ("one".into(), None));
+    }
+    let by_header = proxy("{ header: x-user }");
+    let user = (0..99).find(|n| ask_with(&by_header, &format!("X-User: {n}\r\n")).text() == "one");
+    let fields = format!("X-Slow: 1\r\nX-User: {}\r\n", user.unwrap());
+    assert_eq!(ask_with(&by_header, &fields).text(), "one");
+}
+
+#[test]
+fn a_binding_outlives_a_moment_without_room() {
+    let (one, two) = (slow("one", Duration::from_millis(500)), slow("two", Duration::ZERO));
+    let pool = format!(
+        "    balance: round_robin\n    sticky: {{ cookie: {{ keys: {KEY} }} }}\n    breaker: {{ server_in_flight: 1 }}\n"
+    );
+    let config = with_pool(&[&one, &two], &pool);
+    let proxy = Proxy::start(&config.replace("listeners:", "workers: 1\nlisteners:"));
+    let bound = (0..9).map(|_| ask(&proxy, "")).find(|first| first.text() == "one").unwrap();
+    let (pair, _) = cookie(&bound).unwrap();
+    let before = one.count();
+    let mut busy = proxy.connect();
+    busy.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: 1\r\nCookie: {pair}\r\n\r\n"));
+    support::wait_for("it to be busy", || one.count() > before);
+    let elsewhere = ask(&proxy, &pair);
+    assert_eq!((elsewhere.text(), elsewhere.field("set-cookie")), ("two".into(), None));
+    assert_eq!(busy.response().text(), "one");
+    assert_eq!(ask(&proxy, &pair).text(), "one", "and comes back");
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -197,4 +199,165 @@ fn what_clients_do_says_nothing_about_servers() {
         assert_eq!(proxy.get("/").status, 200);
     }
     assert!(slow.count() - before >= 5, "{}", slow.count() - before);
+}
+
+/// A server that can be killed, listening socket and all, and started again at its address.
+struct Mortal {
+    address: SocketAddr,
+    life: Option<Arc<Life>>,
+}
+
+#[derive(Default)]
+struct Life {
+    over: AtomicBool,
+    streams: Mutex<Vec<TcpStream>>,
+}
+
+/// What a [`Mortal`] takes to answer.
+const ANSWERS_AFTER: Duration = Duration::from_millis(30);
+
+impl Mortal {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut mortal = Self { address: listener.local_addr().unwrap(), life: None };
+        mortal.live(listener);
+        mortal
+    }
+
+    fn live(&mut self, listener: TcpListener) {
+        let life = Arc::<Life>::default();
+        self.life = Some(life.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let mut streams = life.streams.lock().unwrap();
+                if life.over.load(SeqCst) {
+                    return; // and nobody listens any more
+                }
+                streams.push(stream.try_clone().unwrap());
+                std::thread::spawn(move || serve(stream));
+            }
+        });
+    }
+
+    /// What is under way is reset, and connections are refused.
+    fn die(&mut self) {
+        let Some(life) = self.life.take() else { return };
+        life.over.store(true, SeqCst);
+        for stream in life.streams.lock().unwrap().drain(..) {
+            support::reset(&stream);
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        drop(TcpStream::connect(self.address)); // wakes who accepts
+        wait_for("it to be gone", || TcpStream::connect(self.address).is_err());
+    }
+
+    fn revive(&mut self) {
+        let mut listener = None;
+        wait_for("the address", || {
+            listener = TcpListener::bind(self.address).ok();
+            listener.is_some()
+        });
+        self.live(listener.unwrap());
+    }
+}
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.die();
+    }
+}
+
+fn serve(mut stream: TcpStream) {
+    let mut head = Vec::new();
+    let mut block = [0; 4096];
+    loop {
+        match stream.read(&mut block) {
+            Ok(0) | Err(_) => return support::reset(&stream),
+            Ok(n) => head.extend_from_slice(&block[..n]),
+        }
+        if head.ends_with(b"\r\n\r\n") {
+            head.clear();
+            std::thread::sleep(ANSWERS_AFTER);
+            if stream.write_all(OK.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn proxy_of(mortals: &[Mortal]) -> Proxy {
+    let servers: Vec<String> = mortals.iter().map(|m| m.address.to_string()).collect();
+    let servers = format!("servers: [{}]", servers.join(", "));
+    let config = with_pool(&[], "").replace("servers: []", &servers);
+    Proxy::start(&config.replace("listeners:", "workers: 2\nlisteners:"))
+}
+
+#[test]
+fn a_server_that_is_killed_with_many_requests_under_way_costs_no_get() {
+    let mut servers = [Mortal::start(), Mortal::start(), Mortal::start()];
+    let proxy = proxy_of(&servers);
+    let begun = Instant::now();
+    let (count, failed) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&proxy, 64, begun + Duration::from_secs(4)));
+        std::thread::sleep(Duration::from_millis(1500));
+        servers[0].die();
+        load.join().unwrap()
+    });
+    assert_eq!(failed, [], "of {count}");
+}
+
+#[test]
+fn two_servers_that_restart_one_after_the_other_cost_no_get() {
+    let mut servers = [Mortal::start(), Mortal::start()];
+    let proxy = proxy_of(&servers);
+    let begun = Instant::now();
+    let (count, failed) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&proxy, 8, begun + Duration::from_secs(5)));
+        for server in &mut servers {
+            // The first is back long before its ejection is over when the second goes.
+            std::thread::sleep(Duration::from_millis(800));
+            server.die();
+            std::thread::sleep(Duration::from_millis(800));
+            server.revive();
+        }
+        load.join().unwrap()
+    });
+    assert_eq!(failed, [], "of {count}");
+}
+
+#[test]
+fn a_server_that_streams_comes_back_before_its_streams_end() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = fails.clone();
+    let stream = move |is_moody: bool| {
+        let failing = failing.clone();
+        Backend::start(move |request, stream| {
+            if is_moody && failing.load(SeqCst) {
+                return Then::Reset;
+            }
+            if request.target() == "/stream" {
+                reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+                std::thread::sleep(Duration::from_secs(60));
+            }
+            reply(stream, OK);
+            Then::Keep
+        })
+    };
+    let (moody, good) = (stream(true), stream(false));
+    let pool = "    balance: round_robin\n    outlier: { consecutive: 3, eject: 200ms }\n    slow_start: 0s\n";
+    let proxy = Proxy::start(&with_pool(&[&moody, &good], pool));
+    for _ in 0..30 {
+        assert_eq!(proxy.get("/").status, 200);
+    }
+    fails.store(false, SeqCst);
+    let (before, begun) = (moody.count(), Instant::now());
+    let mut clients = Vec::new();
+    while moody.count() < before + 10 {
+        let mut client = proxy.connect();
+        client.send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+        clients.push(client);
+        std::thread::sleep(Duration::from_millis(20));
+        // By the ends of three streams it would take three minutes.
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} streams", moody.count() - before);
+    }
 }

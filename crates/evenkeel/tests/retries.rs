@@ -105,6 +105,16 @@ fn a_slow_try_that_may_not_be_repeated_is_waited_for() {
 }
 
 #[test]
+fn a_slow_try_is_waited_for_where_there_is_nobody_else() {
+    let only = slow(Duration::from_millis(400));
+    let proxy = proxy(&[&only], &format!("    retry: {{ try_timeout: 50ms, {AMPLE} }}\n"));
+    for _ in 0..3 {
+        assert_eq!(proxy.get("/").status, 200);
+    }
+    assert_eq!(only.count(), 3);
+}
+
+#[test]
 fn a_try_beyond_the_budget_is_waited_for() {
     let (one, two) = (slow(Duration::from_millis(400)), slow(Duration::from_millis(400)));
     let retry = "    retry: { try_timeout: 50ms, budget: { ratio: 0%, min: 0 } }\n";

@@ -60,6 +60,40 @@ fn requests_wait_for_a_server_and_are_served_in_the_order_they_came() {
 }
 
 #[test]
+fn a_request_whose_server_failed_holds_nobody_up_who_could_be_served() {
+    // It breaks off what it is asked once, and serves everything else.
+    let unkind = Backend::start(|request, stream| {
+        if request.target() == "/fails" {
+            return Then::Reset;
+        }
+        reply(stream, OK);
+        Then::Keep
+    });
+    let (full, gate) = gated();
+    let pool = "    balance: round_robin\n    breaker: { server_in_flight: 1 }\n    queue: { timeout: 10s }\n    outlier: false\n";
+    let proxy = proxy(&[&unkind, &full], pool);
+    let mut first = ask(&proxy, "/held");
+    if full.count() == 0 {
+        wait_for("one of the two", || unkind.count() + full.count() == 1);
+    }
+    if full.count() == 0 {
+        first = ask(&proxy, "/held");
+        wait_for("the other", || full.count() == 1);
+    }
+    // The other has no room: the head of the queue has nowhere to go but where it failed.
+    let mut retried = ask(&proxy, "/fails");
+    wait_for("it to fail", || unkind.received().iter().any(|r| r.target() == "/fails"));
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(ask(&proxy, "/").response().status, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    gate.store(true, Ordering::SeqCst);
+    assert_eq!(first.response().status, 200);
+    let _ = retried.response();
+}
+
+#[test]
 fn whoever_waits_too_long_is_told_to_come_back() {
     let (backend, gate) = gated();
     let pool = "    breaker: { server_in_flight: 1 }\n    queue: { timeout: 150ms }\n";

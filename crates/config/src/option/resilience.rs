@@ -262,7 +262,12 @@ pub(crate) static STICKY_COOKIE: Object = Object {
     name: "sticky cookie",
     doc: "A cookie (RFC 6265) whose value is a sealed token: it tells a client nothing about servers, and lets it choose none.",
     options: &[
-        opt("name", Text("evenkeel"), Is("evenkeel"), "Its name."),
+        opt(
+            "name",
+            Text("session_server"),
+            Means("`evenkeel_` and the name of the pool"),
+            "Its name. Pools that one client meets at one host need names of their own, or each replaces the other's cookie.",
+        ),
         opt(
             "ttl",
             Duration(1000, 365 * DAY),

@@ -11,7 +11,7 @@ use crate::tree::{Node, Value};
 
 const WAYS: &[&str] = &["cookie", "header", "app_cookie", "query", "source"];
 
-pub(super) fn read(node: &Node, found: &mut Findings) -> Option<Sticky> {
+pub(super) fn read(node: &Node, pool: &str, found: &mut Findings) -> Option<Sticky> {
     if let Value::Scalar { text, .. } = &node.value {
         let Kind::Choice(words) = STICKY_WORDS else { return None };
         if let Some(way @ ("header" | "app_cookie" | "query")) =
@@ -26,7 +26,7 @@ pub(super) fn read(node: &Node, found: &mut Findings) -> Option<Sticky> {
         return match choice_of(text, words, node.span, found)? {
             "cookie" => {
                 let options = Options::defaults(&STICKY_COOKIE, node.span);
-                Some(Sticky::Cookie(cookie(&options, found)))
+                Some(Sticky::Cookie(cookie(&options, pool, found)))
             }
             _ => {
                 let options = Options::defaults(&STICKY, node.span);
@@ -61,16 +61,16 @@ pub(super) fn read(node: &Node, found: &mut Findings) -> Option<Sticky> {
                 found.push(Diagnostic::warning("no-effect", key.span, message));
             }
             let options = Options::read(node, &STICKY_COOKIE, found);
-            return Some(Sticky::Cookie(cookie(&options, found)));
+            return Some(Sticky::Cookie(cookie(&options, pool, found)));
         }
     };
     Some(Sticky::Key(by, table))
 }
 
-fn cookie(options: &Options<'_>, found: &mut Findings) -> StickyCookie {
+fn cookie(options: &Options<'_>, pool: &str, found: &mut Findings) -> StickyCookie {
     let secure = options.text("secure", found).unwrap_or_default();
     let cookie = StickyCookie {
-        name: options.text("name", found).unwrap_or_default(),
+        name: options.text("name", found).unwrap_or_else(|| own_name(pool)),
         ttl: options.duration_if_any("ttl", found),
         path: options.text("path", found).unwrap_or_default(),
         domain: options.text("domain", found),
@@ -99,6 +99,12 @@ fn cookie(options: &Options<'_>, found: &mut Findings) -> StickyCookie {
     };
     check(&cookie, options, found);
     cookie
+}
+
+/// One for each pool: two at one host must not replace each other's.
+fn own_name(pool: &str) -> String {
+    let fitting = |c: char| if is_token(c.encode_utf8(&mut [0; 4])) { c } else { '_' };
+    format!("evenkeel_{}", pool.chars().map(fitting).collect::<String>())
 }
 
 fn check(cookie: &StickyCookie, options: &Options<'_>, found: &mut Findings) {

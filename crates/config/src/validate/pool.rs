@@ -31,7 +31,7 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
         hedge: options
             .switched("hedge", &crate::option::HEDGE, found)
             .map(|options| resilience::hedge(&options, found)),
-        sticky: options.node("sticky").and_then(|node| affinity::read(node, found)),
+        sticky: options.node("sticky").and_then(|node| affinity::read(node, &key.text, found)),
     };
     doubt(&pool, &options, key, found);
     pool

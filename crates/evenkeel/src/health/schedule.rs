@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_balancer::health::{Next, Schedule, Verdict};
 use evenkeel_balancer::{Check, Rng, SharedServer};
-use evenkeel_config::model::HealthCheck;
+use evenkeel_config::model::{HealthCheck, Probe};
 use evenkeel_runtime as runtime;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
@@ -18,7 +18,7 @@ use super::pulse::Pulse;
 use super::recent::{self, ByServer, Came, Made, Recent};
 use super::target::Target;
 
-/// Checks at a time: each holds a socket.
+/// Checks at a time, but for programs: each holds a socket.
 const AT_A_TIME: usize = 512;
 /// The first checks come at this distance, or closer if they would not fit into the interval.
 const APART: Duration = Duration::from_millis(10);
@@ -36,6 +36,9 @@ pub(super) struct Rhythm {
     /// Whose turn it is when. Entries of a round that is over are passed over.
     turns: BinaryHeap<Reverse<(Instant, u64, u64)>>,
     running: JoinSet<Finished>,
+    /// Programs, most of which wait for their turn: one for each server at most. They keep nobody
+    /// from being checked who is checked by other means.
+    programs: JoinSet<Finished>,
     readers: watch::Sender<Arc<ByServer>>,
     not_made: NotMade,
 }
@@ -79,6 +82,7 @@ impl Rhythm {
             next_id: 0,
             turns: BinaryHeap::new(),
             running: JoinSet::new(),
+            programs: JoinSet::new(),
             readers,
             not_made: NotMade::default(),
         }
@@ -98,6 +102,7 @@ impl Rhythm {
                     self.set(&wanted, runtime::now());
                 }
                 Some(finished) = self.running.join_next() => self.take(finished),
+                Some(finished) = self.programs.join_next() => self.take(finished),
                 () = until(next), if free && next.is_some() => self.begin_due(runtime::now()),
             }
         }
@@ -215,7 +220,9 @@ impl Rhythm {
             let probed = probed.map_err(|miss| excuse(miss, away, prepared.check.timeout));
             Finished { id, round, at, took, probed }
         };
-        checked.running = Some(self.running.spawn(check));
+        let is_program = matches!(checked.prepared.check.probe, Probe::Command(_));
+        let tasks = if is_program { &mut self.programs } else { &mut self.running };
+        checked.running = Some(tasks.spawn(check));
     }
 
     fn take(&mut self, finished: Result<Finished, JoinError>) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_balancer::{Check, SharedPool, SharedServer};
-use evenkeel_config::model::{Address, Exchange, HealthCheck, Probe};
+use evenkeel_config::model::{Address, CommandProbe, Exchange, HealthCheck, Probe};
 use evenkeel_runtime as runtime;
 
 use super::{Came, Checks, Recent, Target};
@@ -225,5 +225,28 @@ fn no_more_than_512_run_at_a_time() {
         assert_eq!(open.len(), 512);
         open.truncate(500); // twelve are answered (with an end), so twelve others may begin
         tokio::time::timeout(LIMIT, listener.accept()).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn programs_that_wait_for_their_turn_keep_nobody_else_from_being_checked() {
+    within_control(async {
+        let probe = CommandProbe { argv: vec!["/bin/sleep".into(), "30".into()], env: vec![] };
+        let slow = HealthCheck { probe: Probe::Command(probe), ..(*check(MS(100), LIMIT)).clone() };
+        let (slow, address) = (Arc::new(slow), SocketAddr::from(([127, 0, 0, 1], 9)));
+        let program = |n: usize| Target {
+            server: format!("{n}").into(),
+            pool: "programs".into(),
+            ..target(address, &slow)
+        };
+        let mut targets: Vec<Target> = (0..600).map(program).collect();
+        let checks = Checks::start(1);
+        checks.set(targets.clone());
+        tokio::time::sleep(MS(500)).await;
+        let (_listener, address) = listen();
+        let server = target(address, &check(MS(50), MS(1000)));
+        targets.push(server.clone());
+        checks.set(targets);
+        wait_for("up", || server.shared.check() == Check::Up).await;
     });
 }
