@@ -5,8 +5,11 @@
 mod support;
 
 use std::collections::HashSet;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use serde_json::json;
+use support::admin::Admin;
 use support::{Backend, Proxy, Response, Then, reply, with_pool};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -161,6 +164,21 @@ fn a_binding_is_renewed_when_half_of_its_time_is_gone() {
     let renewed = ask(&proxy, &pair);
     assert_eq!(renewed.text(), first.text());
     assert!(cookie(&renewed).is_some_and(|(new, _)| new != pair));
+}
+
+#[test]
+fn a_binding_to_a_server_that_is_draining_is_kept_and_not_renewed() {
+    let [one, two, three] = three();
+    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 4s"));
+    let bound = (0..9).map(|_| ask(&proxy, "")).find(|first| first.text() == "one").unwrap();
+    let (pair, _) = cookie(&bound).unwrap();
+    std::thread::sleep(Duration::from_millis(3100));
+    support::wait_for("the admin API", || UnixStream::connect(proxy.admin_socket()).is_ok());
+    let server = format!("/v1/pools/app/servers/{}", one.address);
+    let drain = json!({ "state": "draining", "deadline": "60s" });
+    assert_eq!(Admin::of(&proxy).send("PATCH", &server, &drain).status, 200);
+    let next = ask(&proxy, &pair);
+    assert_eq!((next.text(), next.field("set-cookie")), ("one".into(), None));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::{Outcome, Pick, ServerId, Unavailable};
+use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Method, ResponseHead};
 use evenkeel_config::model::PoolId;
 use evenkeel_runtime as runtime;

@@ -380,7 +380,17 @@ impl Chart {
             return self.failure(id, what, begun, end);
         };
         let bound = self.asked.get(&id).and_then(|asked| asked.bound);
-        if settings.affinity == Affinity::Cookie && bound != Some(server) && !cookie {
+        // Where its own server only had no room it stays bound to that one.
+        let is_free = bound.is_none_or(|bound| {
+            let tried = |(server, _): &(usize, bool)| *server == bound;
+            self.asked.get(&id).is_some_and(|asked| asked.arrived.iter().any(tried))
+                || self.records.get(bound).is_some_and(|record| {
+                    let (admin, since) = record.admin_since;
+                    record.standing.is_none() || admin == Admin::Disabled && begun > since
+                })
+        });
+        let is_elsewhere = bound != Some(server) && is_free;
+        if settings.affinity == Affinity::Cookie && is_elsewhere && !cookie {
             return Some(format!("{id} was answered by server {server} and is not bound to it"));
         }
         let steady = !settings.is_limited() && !settings.is_impatient();

@@ -185,7 +185,9 @@ impl Settings {
         line(format!("panic_threshold: {}%", self.panic));
         match self.affinity {
             Affinity::Nothing => {}
-            Affinity::Cookie => line(format!("sticky: {{ cookie: {{ keys: \"{KEY}\" }} }}")),
+            Affinity::Cookie => {
+                line(format!("sticky: {{ cookie: {{ name: evenkeel, keys: \"{KEY}\" }} }}"))
+            }
             Affinity::Header => line("sticky: { header: x-user }".into()),
             Affinity::Source => line("sticky: source".into()),
         }
