@@ -77,9 +77,28 @@ impl Servers {
             share.min(up.saturating_sub(1))
         });
         let (used, panics) = used_tier(&tiers, rules.panic_threshold);
+        self.release_untried(used, now);
         changed |= self.list(&places, used, panics);
         self.panics = panics;
         Look { changed, again: again.0 }
+    }
+
+    /// Who is not asked for anything is not tried either, and would keep a place among those that
+    /// may be ejected for ever: once its time is over it is taken for well until it is asked.
+    fn release_untried(&self, used: Option<u32>, now: u64) {
+        for server in self.slots.iter().filter_map(|slot| slot.server.as_ref()) {
+            let shared = &server.shared;
+            let is_asked = server.weight > 0
+                && shared.admin() != Admin::Disabled
+                && used.is_none_or(|used| server.priority <= used);
+            if !is_asked
+                && matches!(shared.ejection.passage(), Passage::Trial { .. })
+                && shared.ejection.clear(now)
+            {
+                shared.pool().release_ejection();
+                shared.pool().bump();
+            }
+        }
     }
 
     /// Makes the lists; whether those that may be picked are others than before.

@@ -54,6 +54,26 @@ fn without_a_panic_threshold_nobody_is_asked_when_all_are_down() {
 }
 
 #[test]
+fn an_ejected_backup_that_nobody_asks_keeps_no_place_among_the_ejected() {
+    let rules = Rules { outlier: Some(Outlier::default()), ..Rules::default() };
+    let mut world = World::with(1, &[0, 1, 1], rules, round_robin);
+    world.servers[0].set_admin(Admin::Draining, world.now);
+    let fails = |at| move |slot| if slot == at { bad(FailureKind::Refused) } else { good() };
+    for _ in 0..10 {
+        world.request(0, fails(1)).expect("a server");
+    }
+    assert!(matches!(world.servers[1].standing().ejection, Passage::Shut { .. }));
+    world.servers[0].set_admin(Admin::Enabled, world.now);
+    world.pass(secs(60));
+    assert_eq!(world.shares(4), [4, 0, 0]);
+    assert_eq!(world.shared.ejected(), 0);
+    for _ in 0..5 {
+        world.request(0, fails(0)).expect("a server");
+    }
+    assert!(matches!(world.servers[0].standing().ejection, Passage::Shut { .. }));
+}
+
+#[test]
 fn an_ejected_tier_is_tried_again_while_its_backup_serves() {
     let rules = Rules { outlier: Some(Outlier::default()), ..Rules::default() };
     let mut world = World::with(1, &[0, 1], rules, round_robin);
