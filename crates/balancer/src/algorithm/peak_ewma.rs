@@ -36,6 +36,8 @@ const FAILURES_DECAY: f64 = 0.1;
 pub struct PeakEwma {
     decay: Duration,
     failure_penalty: Duration,
+    /// See [`STALE`].
+    stale: Duration,
     /// What this pool's servers take, in nanoseconds.
     typical: f64,
     /// What they have in flight, for their weights.
@@ -53,7 +55,8 @@ impl PeakEwma {
     /// `failure_penalty`, of which 63 % is forgotten in a tenth of that time.
     pub fn new(decay: Duration, failure_penalty: Duration) -> Self {
         let decay = decay.max(Duration::from_millis(1));
-        Self { decay, failure_penalty, typical: ASSUMED.as_nanos() as f64, usual_load: 1.0 }
+        let stale = decay.mul_f64(STALE);
+        Self { decay, failure_penalty, stale, typical: ASSUMED.as_nanos() as f64, usual_load: 1.0 }
     }
 
     /// The share of an old value that is left after `elapsed`.
@@ -62,7 +65,7 @@ impl PeakEwma {
     }
 
     fn is_stale(&self, since: Duration) -> bool {
-        since > self.decay.mul_f64(STALE)
+        since > self.stale
     }
 
     /// The average now, and the penalty. A server without history is taken for one of which nothing
