@@ -218,7 +218,6 @@ pub(crate) fn start(
     let (stand, follow) = latest::channel(Arc::new(Stand {
         version: wanted.version,
         changed: at,
-        instance: RandomState::new().build_hasher().finish(),
         started: now,
         config: config.clone(),
         overlay: Arc::default(),

@@ -117,8 +117,8 @@ pub(crate) static STATUS: Shape = Shape {
         ),
         must(
             "refused",
-            Kind::Maybe(&Kind::Text),
-            "Why the last change was refused, unless one was accepted since.",
+            Kind::Maybe(&Kind::Shape(&REFUSED)),
+            "The last change that was refused, unless one was accepted since.",
         ),
         must(
             "unkept",
@@ -176,6 +176,36 @@ pub(crate) static SERVER: Shape = Shape {
         must("connections", NUMBER, "Connections to it, idle ones included."),
         must("requests", NUMBER, "Requests since the start."),
         must("failures", NUMBER, "Of these, those that failed."),
+        must(
+            "checks",
+            Kind::List(&Kind::Shape(&CHECK), ALL),
+            "Its last active checks, the latest first.",
+        ),
+    ],
+};
+
+pub(crate) static REFUSED: Shape = Shape {
+    name: "refusal",
+    doc: "A change that was refused.",
+    fields: &[
+        must("at", NUMBER, "When: seconds since 1970."),
+        must("author", Kind::Text, "Who asked for it."),
+        must("why", Kind::Text, "Why it was refused."),
+    ],
+};
+
+pub(crate) static CHECK: Shape = Shape {
+    name: "check",
+    doc: "An active check that was made, or could not be.",
+    fields: &[
+        must("at", NUMBER, "When it began: seconds since 1970."),
+        must("took_seconds", Kind::Number, "How long it took."),
+        must(
+            "result",
+            Kind::Word(&["passed", "failed", "not_made"]),
+            "What it came to; one that could not be made says nothing about the server.",
+        ),
+        must("got", Kind::Maybe(&Kind::Text), "What was got instead of what was expected."),
     ],
 };
 

@@ -1,5 +1,7 @@
 //! The operations that look. Each shows one consistent view, taken when it is asked.
 
+use std::time::SystemTime;
+
 use axum::http::StatusCode;
 use evenkeel_config::model::{Action, PoolId};
 use evenkeel_config::{Config, precedence};
@@ -11,7 +13,8 @@ use super::operation::{Call, Reply};
 use super::problem::Problem;
 use super::standing::{self, Figures};
 use crate::control::drains::What;
-use crate::control::view::{DrainView, ListenerView, Past, PoolView, ServerView, Stand};
+use crate::control::view::{DrainView, ListenerView, Past, PoolView, Refusal, ServerView, Stand};
+use crate::health::{Came, Made};
 
 type Answered = Result<Reply, Problem>;
 
@@ -58,7 +61,7 @@ pub(crate) async fn status(call: Call) -> Answered {
         "pools": view.pools.iter().map(|pool| summary(stand, pool)).collect::<Value>(),
         "drains": stand.drains.len(),
         "inert": stand.inert.iter().map(|inert| format!("{}: {}", inert.what, inert.why)).collect::<Vec<_>>(),
-        "refused": stand.refused.as_ref().map(|refused| &refused.why),
+        "refused": stand.refused.as_ref().map(|refused| show_refused(refused)),
         "unkept": stand.unkept.as_ref().map(ToString::to_string),
     });
     Ok(Reply::ok(body, stand.version))
@@ -210,6 +213,7 @@ fn show_server(stand: &Stand, pool: &PoolView, server: &ServerView) -> Value {
     let overlay = &stand.overlay;
     let lease = overlay.leases.iter().find(|l| l.pool == pool.name && l.key == server.key);
     let addresses: Vec<String> = server.addresses.iter().map(ToString::to_string).collect();
+    let checks = stand.checks.of(&pool.name, &server.key).unwrap_or_default();
     json!({
         "pool": pool.name,
         "address": server.key,
@@ -227,7 +231,31 @@ fn show_server(stand: &Stand, pool: &PoolView, server: &ServerView) -> Value {
         "connections": figures.connections,
         "requests": figures.requests,
         "failures": figures.failures,
+        "checks": checks.iter().map(show_check).collect::<Vec<Value>>(),
     })
+}
+
+fn show_check(made: &Made) -> Value {
+    let (result, got) = match &made.result {
+        Came::Passed => ("passed", None),
+        Came::Failed(got) => ("failed", Some(got)),
+        Came::NotMade(why) => ("not_made", Some(why)),
+    };
+    json!({
+        "at": seconds(made.at),
+        "took_seconds": made.took.as_secs_f64(),
+        "result": result,
+        "got": got,
+    })
+}
+
+fn show_refused(refused: &Refusal) -> Value {
+    json!({ "at": seconds(refused.at), "author": refused.author, "why": refused.why })
+}
+
+/// Since 1970.
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// GET /v1/drains
@@ -271,11 +299,10 @@ pub(crate) async fn version(call: Call) -> Answered {
 }
 
 fn show_past(past: &Past, current: u64) -> Value {
-    let at = past.at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     json!({
         "version": past.version,
         "current": past.version == current,
-        "at": at.as_secs(),
+        "at": seconds(past.at),
         "author": past.author,
         "changes": past.changes,
     })

@@ -2,8 +2,6 @@
 //! (sockets, workers, drains). Owns every change of the running process; no request waits for it.
 //! This file is its door: what can be asked, and what is answered.
 
-#![allow(dead_code, reason = "the admin API, checks and discovery ask for the rest")]
-
 pub(crate) mod access_logs;
 pub(crate) mod actor;
 mod bind;

@@ -24,8 +24,6 @@ pub(crate) struct Stand {
     pub(crate) version: u64,
     /// When that was.
     pub(crate) changed: SystemTime,
-    /// Made at random at the start: versions of two processes are told apart.
-    pub(crate) instance: u64,
     pub(crate) started: Instant,
     /// With everything that was changed at runtime.
     pub(crate) config: Arc<Config>,

@@ -28,8 +28,7 @@ use tokio::task::JoinSet;
 
 use self::pulse::Pulse;
 use self::recent::ByServer;
-#[allow(unused_imports)]
-pub(crate) use self::recent::{Came, Made, Reader, Recent};
+pub(crate) use self::recent::{Came, Made, Reader};
 use self::schedule::Rhythm;
 pub(crate) use self::target::Target;
 

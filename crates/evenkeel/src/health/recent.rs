@@ -60,12 +60,10 @@ pub(super) type ByServer = HashMap<Arc<str>, HashMap<Box<str>, watch::Receiver<R
 
 /// Reads the last checks of any server, at any time, without waiting.
 #[derive(Clone)]
-#[allow(dead_code, reason = "read by the API")]
 pub(crate) struct Reader(pub(super) watch::Receiver<Arc<ByServer>>);
 
 impl Reader {
     /// Those of a server; `None` if it is not checked.
-    #[allow(dead_code, reason = "read by the API")]
     pub(crate) fn of(&self, pool: &str, server: &str) -> Option<Recent> {
         let found = self.0.borrow();
         Some(found.get(pool)?.get(server)?.borrow().clone())

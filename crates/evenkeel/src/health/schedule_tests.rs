@@ -8,7 +8,8 @@ use evenkeel_balancer::{Check, SharedPool, SharedServer};
 use evenkeel_config::model::{Address, CommandProbe, Exchange, HealthCheck, Probe};
 use evenkeel_runtime as runtime;
 
-use super::{Came, Checks, Recent, Target};
+use super::recent::Recent;
+use super::{Came, Checks, Target};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const MS: fn(u64) -> Duration = Duration::from_millis;
