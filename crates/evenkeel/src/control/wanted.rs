@@ -44,7 +44,8 @@ pub(crate) struct Entry {
     pub(crate) author: String,
     /// What it changed.
     pub(crate) changes: Vec<String>,
-    pub(crate) file: File,
+    /// The texts alone: what they say takes many times the memory, and is read again on the way back.
+    pub(crate) sources: Arc<[Source]>,
     pub(crate) overlay: Overlay,
 }
 
@@ -148,7 +149,12 @@ impl Wanted {
         })?;
         // Registrations are facts about who is there, not settings.
         let overlay = Overlay { leases: self.overlay.leases.clone(), ..entry.overlay };
-        Ok(self.draft(entry.file, overlay))
+        let file = match self.file.is(&entry.sources) {
+            true => self.file.clone(),
+            // It may refer to the environment, which is read anew.
+            false => File::read(entry.sources.to_vec()).map_err(Refused::Invalid)?.0,
+        };
+        Ok(self.draft(file, overlay))
     }
 
     /// Takes a draft over as the next version.
@@ -173,7 +179,7 @@ impl Wanted {
             at,
             author: author.to_owned(),
             changes,
-            file: self.file.clone(),
+            sources: self.file.sources.clone(),
             overlay: self.overlay.clone(),
         });
         // The present one, and those before it that can be gone back to.
