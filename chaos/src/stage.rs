@@ -1,10 +1,8 @@
 //! Where scenarios happen: how large they are, where files go, and the runtime of the clients.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use evenkeel_tools::dns::{Answers, Resolver};
 use evenkeel_tools::load::{Load, Outcome, Running};
 use evenkeel_tools::websocket::{Lived, Sessions};
 use tokio::runtime::Runtime;
@@ -100,12 +98,6 @@ impl Stage {
     /// Starts a balancer in front of them with defaults.
     pub(crate) fn balancer(&self, kind: Kind, backends: &[Backend]) -> Result<Balancer, Fault> {
         Balancer::start(self, kind, Wanted::of(backends))
-    }
-
-    /// Starts a resolver.
-    pub(crate) fn resolver(&self, answers: Answers) -> Result<Resolver, Fault> {
-        let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-        Ok(self.runtime.block_on(Resolver::start(any, answers))?)
     }
 
     /// Begins a load.

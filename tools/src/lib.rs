@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod chaos;
-pub mod dns;
 pub mod faultd;
 pub mod install;
 pub mod load;

@@ -249,3 +249,31 @@ fn name(text: &str) -> Vec<u8> {
     name.push(0);
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a.test`, type A, class IN.
+    const QUESTION: &[u8] =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x04test\x00\x00\x01\x00\x01";
+
+    #[test]
+    fn an_answer_repeats_the_question_and_lists_addresses() {
+        let answer = Answer::Addresses(7, vec![IpAddr::from([10, 0, 0, 1])]);
+        let [message] = messages(QUESTION, &answer, A, false).try_into().expect("one message");
+        assert_eq!(message.get(..8), Some(b"\x12\x34\x81\x80\x00\x01\x00\x01".as_slice()));
+        assert!(
+            message.ends_with(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x07\x00\x04\x0a\x00\x00\x01")
+        );
+    }
+
+    #[test]
+    fn an_error_has_its_code_and_no_records() {
+        let [message] =
+            messages(QUESTION, &Answer::NxDomain, A, false).try_into().expect("one message");
+        assert_eq!(message.get(3).map(|byte| byte & 0x0f), Some(3));
+        assert_eq!(message.len(), QUESTION.len());
+        assert_eq!(messages(QUESTION, &Answer::Silence, A, false), Vec::<Vec<u8>>::new());
+    }
+}

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use evenkeel_tools::dns::{Answers, Resolver};
 use evenkeel_tools::load::Load;
+use evenkeel_tools::names::{Answer, NameServer};
 
 use crate::Fault;
 use crate::backend::{Backend, free_address};
@@ -14,6 +14,8 @@ use crate::stage::{Stage, pause, within};
 
 /// Seconds for which an answer holds.
 const TTL: u32 = 1;
+/// Whose servers these are.
+const NAME: &str = "app.test";
 
 fn host(n: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 13, n)
@@ -26,24 +28,19 @@ pub(crate) fn f13(stage: &Stage, kind: Kind) -> Result<Row, Fault> {
         Backend::start_at(stage, &format!("s{n}"), SocketAddr::new(IpAddr::V4(host(n)), port))
     };
     let backends = (1..=3).map(at).collect::<Result<Vec<_>, _>>()?;
-    let resolver = stage.resolver(Answers::Addresses(vec![host(1), host(2)], TTL))?;
+    let resolver = NameServer::start();
+    resolver.set(NAME, addresses(&[1, 2]));
     let wanted = Wanted { pool: discover(&resolver, port), ..Wanted::of(&[]) };
     let balancer = Balancer::start(stage, kind, wanted)?;
     let first = within(Duration::from_secs(10), || answers(&balancer));
     let running = stage.load(Load { rate: stage.rate(500.0, 2_000.0), ..balancer.load() });
     pause(2000);
     let before = backends[2].journal_bytes();
-    resolver.answer(Answers::Addresses(vec![host(2), host(3)], TTL));
+    resolver.set(NAME, addresses(&[2, 3]));
     let seen = within(Duration::from_secs(20), || backends[2].journal_bytes() > before);
-    let bad = [
-        Answers::Error(3),
-        Answers::Error(2),
-        Answers::Addresses(Vec::new(), TTL),
-        Answers::Garbage,
-        Answers::Silence,
-    ];
-    for answers in bad {
-        resolver.answer(answers);
+    let bad = [Answer::NxDomain, Answer::ServFail, Answer::Empty, Answer::Garbage, Answer::Silence];
+    for answer in bad {
+        resolver.set(NAME, answer);
         pause(stage.either(1_500, 60_000));
     }
     let mut row = Row::of(stage.stop(running));
@@ -61,9 +58,13 @@ fn answers(balancer: &Balancer) -> bool {
     balancer.ask("GET", "/echo").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
-fn discover(resolver: &Resolver, port: u16) -> String {
+fn addresses(of: &[u8]) -> Answer {
+    Answer::Addresses(TTL, of.iter().map(|n| host(*n).into()).collect())
+}
+
+fn discover(resolver: &NameServer, port: u16) -> String {
     format!(
-        "discover: {{ dns: {{ name: app.test, port: {port}, resolvers: [\"{}\"] }} }}",
+        "discover: {{ dns: {{ name: {NAME}, port: {port}, resolvers: [\"{}\"] }} }}",
         resolver.address
     )
 }
