@@ -5,13 +5,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use support::{Backend, Client, Directory, LIMIT, simple, wait_for};
+use support::{Backend, Client, Directory, LIMIT, collect, simple, wait_for};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
@@ -69,11 +68,7 @@ impl Manager {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (to, from) = (lines.clone(), BufReader::new(child.stderr.take().unwrap()));
-        std::thread::spawn(move || {
-            from.lines().map_while(Result::ok).for_each(|line| to.lock().unwrap().push(line));
-        });
+        let lines = collect(child.stderr.take().unwrap());
         Self { directory, notified, told: Mutex::default(), child, lines }
     }
 

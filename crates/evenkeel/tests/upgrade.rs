@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,7 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use evenkeel_tools::load::{self, Load, Outcome};
-use support::{Backend, Client, Directory, LIMIT, Then, reply, simple, wait_for, with_pool};
+use support::{
+    Backend, Client, Directory, LIMIT, Then, collect, reply, simple, wait_for, with_pool,
+};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
 
@@ -45,11 +47,7 @@ impl Service {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = Arc::<Mutex<Vec<String>>>::default();
-        let (to, from) = (lines.clone(), BufReader::new(first.stderr.take().unwrap()));
-        std::thread::spawn(move || {
-            from.lines().map_while(Result::ok).for_each(|line| to.lock().unwrap().push(line));
-        });
+        let lines = collect(first.stderr.take().unwrap());
         let address = SocketAddr::from(([0, 0, 0, 0], 0));
         let (pid, config) = (first.id(), config.to_owned());
         let mut service = Self { directory, config, first, pid, lines, address };

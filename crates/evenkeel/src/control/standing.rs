@@ -7,16 +7,14 @@ use evenkeel_proxy::shared::ServerShared;
 
 use super::overlay::Wish;
 
-/// Only what differs is told.
+/// Nothing happens where that is what holds.
 pub(crate) fn set(server: &ServerShared, wish: Option<Wish>, now: Instant) {
     let admin = match wish {
         None => Admin::Enabled,
         Some(Wish::Draining) => Admin::Draining,
         Some(Wish::Disabled) => Admin::Disabled,
     };
-    if server.standing.standing().admin != admin {
-        server.standing.set_admin(admin, now);
-    }
+    server.standing.set_admin(admin, now);
 }
 
 /// Forgets what failures said about it.

@@ -180,7 +180,7 @@ impl Drop for Proxy {
     }
 }
 
-fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+pub fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
     let to = lines.clone();
     std::thread::spawn(move || {
