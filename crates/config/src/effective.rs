@@ -102,6 +102,7 @@ fn listener(listener: &Listener, config: &Config) -> Value {
         "trusted_proxies": strings(listener.trusted_proxies.iter().map(ToString::to_string).collect()),
         "limits": limit,
         "timeouts": {
+            "handshake": show_duration(times.handshake),
             "head": show_duration(times.head),
             "head_rate_min": show_size(times.head_rate_min),
             "body_idle": show_duration(times.body_idle),

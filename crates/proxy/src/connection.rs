@@ -1,18 +1,20 @@
 //! One client connection as its worker sees it, and the register of all of them. Owns counting,
 //! the connection's one timer, and what a drain does to connections; not what is said on them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::ListenerId;
-use evenkeel_runtime::{TcpStream, Timer};
+use evenkeel_runtime::Timer;
 
+use crate::channel::Channel;
 use crate::generation::{Generation, KnownServer};
 use crate::listener::Entrance;
 use crate::shared::Gauge;
+use crate::tls::Session;
 use crate::worker::{Drain, Worker};
 
 /// What a connection is doing.
@@ -153,10 +155,25 @@ pub enum Running {
     All,
 }
 
+/// A version of HTTP, as a connection settles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.0 or HTTP/1.1: each request says which.
+    H1,
+    #[allow(dead_code, reason = "comes with its downstream side")]
+    H2,
+    #[allow(dead_code, reason = "comes with its downstream side")]
+    H3,
+}
+
 /// One client connection. Dropping it closes the socket and uncounts it everywhere.
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Channel,
+    /// The version of HTTP spoken on it.
+    pub(crate) protocol: Cell<Protocol>,
+    /// What its TLS handshake settled.
+    pub(crate) tls: OnceCell<Rc<Session>>,
     pub(crate) state: Rc<ConnectionState>,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
@@ -172,7 +189,7 @@ impl Connection {
     /// A connection that its worker, listener and client have already been counted for.
     pub(crate) fn new(
         worker: Rc<Worker>,
-        stream: TcpStream,
+        stream: Channel,
         entrance: Rc<Entrance>,
         now: Instant,
     ) -> Self {
@@ -181,7 +198,19 @@ impl Connection {
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let peer_text = peer.ip().to_canonical().to_string().into();
         let requests = Cell::new(0);
-        Self { worker, stream, state, peer, local, peer_text, opened: now, requests, slot }
+        Self {
+            worker,
+            stream,
+            protocol: Cell::new(Protocol::H1),
+            tls: OnceCell::new(),
+            state,
+            peer,
+            local,
+            peer_text,
+            opened: now,
+            requests,
+            slot,
+        }
     }
 
     /// What its next request is served by, and its listener's place there.
@@ -192,6 +221,11 @@ impl Connection {
     /// Set once no new exchange may begin on it after the one in progress.
     pub(crate) fn drain(&self) -> Option<Drain> {
         self.worker.drain.get().or_else(|| self.state.entrance.drain())
+    }
+
+    /// Whether it is encrypted between the client and here.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.get().is_some()
     }
 
     /// The peer's address; an IPv4 one that came in over IPv6 as IPv4.

@@ -16,6 +16,7 @@
 pub mod access_log;
 mod balance;
 mod buffer;
+mod channel;
 mod connection;
 pub mod counters;
 pub mod failure;
@@ -27,6 +28,7 @@ pub mod route;
 mod rules;
 pub mod shared;
 pub mod snapshot;
+pub mod tls;
 pub mod worker;
 
 pub use http::affinity::{continue_process_key, process_key};

@@ -13,23 +13,28 @@ use evenkeel_config::model::{
 use crate::http::affinity::Stickiness;
 use crate::policy::Chain;
 use crate::route::Table;
+use crate::tls::{ClientTls, Materials, ServerTls};
 
-/// Where the names of servers point, looked up before a snapshot is compiled: the data path never
-/// asks a resolver.
+/// What is looked up before a snapshot is compiled, since the data path asks no resolver and reads no
+/// file: where the names of servers point, and key material.
 #[derive(Clone, Debug, Default)]
-pub struct Resolved(HashMap<Address, Vec<SocketAddr>>);
+pub struct Resolved {
+    addresses: HashMap<Address, Vec<SocketAddr>>,
+    /// For those that speak TLS.
+    pub tls: Materials,
+}
 
 impl Resolved {
     /// Notes the addresses of a name, best first.
     pub fn insert(&mut self, address: Address, found: Vec<SocketAddr>) {
-        self.0.insert(address, found);
+        self.addresses.insert(address, found);
     }
 
     /// Literal addresses need no look-up.
     pub fn addresses(&self, address: &Address) -> Vec<SocketAddr> {
         match address {
             Address::Socket(socket) => vec![*socket],
-            Address::Name(..) => self.0.get(address).cloned().unwrap_or_default(),
+            Address::Name(..) => self.addresses.get(address).cloned().unwrap_or_default(),
         }
     }
 }
@@ -53,6 +58,8 @@ pub struct ListenerSettings {
     pub config: Listener,
     /// Its policies, for requests that match no route too.
     pub chain: Chain,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Arc<ServerTls>>,
 }
 
 impl ListenerSettings {
@@ -79,6 +86,8 @@ pub struct PoolSettings {
     pub config: Pool,
     /// Its servers, in the order configured.
     pub targets: Vec<Target>,
+    /// How its servers are spoken to over TLS, if they are.
+    pub tls: Option<Arc<ClientTls>>,
     /// How clients are bound to its servers by a cookie, if they are.
     pub(crate) stickiness: Option<Stickiness>,
 }
@@ -114,7 +123,11 @@ impl Snapshot {
         let listeners = config
             .listeners
             .iter()
-            .map(|l| ListenerSettings { config: l.clone(), chain: chain(&l.policies) })
+            .map(|l| ListenerSettings {
+                config: l.clone(),
+                chain: chain(&l.policies),
+                tls: resolved.tls.listeners.get(&l.name).cloned(),
+            })
             .collect();
         let routes = config
             .routes
@@ -132,11 +145,15 @@ impl Snapshot {
             .collect();
         let pool = |pool: &Pool| {
             let targets = targets(pool, resolved);
+            let tls = resolved.tls.pools.get(&pool.name);
+            let is_same = |known: &PoolSettings| {
+                known.config == *pool
+                    && known.targets == targets
+                    && known.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+            };
             match known.get(pool.name.as_str()) {
-                Some(known) if known.config == *pool && known.targets == targets => {
-                    Arc::clone(known)
-                }
-                _ => Arc::new(PoolSettings::compile(pool, targets)),
+                Some(known) if is_same(known) => Arc::clone(known),
+                _ => Arc::new(PoolSettings::compile(pool, targets, tls.cloned())),
             }
         };
         let pools = config.pools.iter().map(pool).collect();
@@ -168,12 +185,12 @@ impl Snapshot {
 }
 
 impl PoolSettings {
-    fn compile(pool: &Pool, targets: Vec<Target>) -> Self {
+    fn compile(pool: &Pool, targets: Vec<Target>, tls: Option<Arc<ClientTls>>) -> Self {
         let stickiness = match &pool.sticky {
             Some(Sticky::Cookie(cookie)) => Some(Stickiness::compile(&pool.name, cookie)),
             _ => None,
         };
-        Self { targets, stickiness, config: pool.clone() }
+        Self { targets, tls, stickiness, config: pool.clone() }
     }
 
     /// The `Host` that `target` sees, unless it is the client's.

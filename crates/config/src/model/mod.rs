@@ -10,6 +10,7 @@ mod health;
 mod pool;
 mod resilience;
 mod secret;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -24,6 +25,7 @@ pub use health::*;
 pub use pool::*;
 pub use resilience::*;
 pub use secret::*;
+pub use tls::*;
 
 /// Index into [`Config::listeners`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,6 +53,8 @@ pub struct Config {
     pub resolvers: Vec<SocketAddr>,
     /// How a running process is looked at and changed.
     pub admin: Admin,
+    /// Where certificates come from by themselves; nowhere by default.
+    pub acme: Option<Acme>,
     /// Where connections are accepted, in the order written.
     pub listeners: Vec<Listener>,
     /// What is done with a request, in the order written (which is not the order of precedence).
@@ -77,6 +81,12 @@ pub struct Listener {
     pub name: String,
     /// At least one; port 0 takes any free port.
     pub bind: Vec<SocketAddr>,
+    /// Connections are encrypted; not by default.
+    pub tls: Option<ListenerTls>,
+    /// The versions of HTTP spoken; what the listener can do by default.
+    pub protocols: Protocols,
+    /// Every request is answered with a redirect to `https`, at this port; not by default.
+    pub redirect_https: Option<u16>,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
     /// How much.
@@ -113,6 +123,8 @@ pub struct ListenerLimits {
 /// How long a client may take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerTimeouts {
+    /// From the accept to the end of the TLS handshake; 10 s.
+    pub handshake: Duration,
     /// From the accept, or a later head's first byte, to its last; 10 s. Beyond: 408.
     pub head: Duration,
     /// Bytes a second a head must keep up once a grace of 2 s is over; 500; 0 is off.

@@ -7,6 +7,7 @@ use super::affinity::Sticky;
 use super::discovery::Discover;
 use super::health::HealthCheck;
 use super::resilience::{Breaker, Hedge, Outlier, Queue, Retry};
+use super::tls::{PoolProtocol, PoolTls};
 
 /// Servers that can stand in for each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,10 @@ pub struct Pool {
     pub discover: Option<Discover>,
     /// The `Host` that servers see.
     pub host: HostRewrite,
+    /// Connections to servers are encrypted; not by default.
+    pub tls: Option<PoolTls>,
+    /// The version of HTTP that servers are spoken to in.
+    pub protocol: PoolProtocol,
     /// How long a server may take.
     pub timeouts: PoolTimeouts,
     /// Connections kept for the next request.

@@ -87,6 +87,12 @@ pub(crate) static TIMEOUTS: Object = Object {
     doc: "How long a client may take.",
     options: &[
         opt(
+            "handshake",
+            Duration(100, HOUR),
+            Is("10s"),
+            "From the accept to the end of the TLS handshake. Beyond: a close.",
+        ),
+        opt(
             "head",
             Duration(100, HOUR),
             Is("10s"),

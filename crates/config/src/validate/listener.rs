@@ -8,6 +8,7 @@ use super::{Scope, empty};
 use crate::diagnostic::Diagnostic;
 use crate::model::{
     EncodedSlash, Identity, Listener, ListenerLimits, ListenerTimeouts, PathRules, PolicyId,
+    Protocols,
 };
 use crate::option::{IDENTITY, LIMITS, LISTENER, PATH_RULES, TIMEOUTS};
 use crate::read::{Findings, Options, bool_of, one_or_many, text};
@@ -20,6 +21,9 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
     Listener {
         name: key.text.clone(),
         bind: binds(options.node("bind"), found),
+        tls: None,
+        protocols: Protocols { h1: true, h2: true, h3: false },
+        redirect_https: None,
         trusted_proxies: networks(options.node("trusted_proxies"), found),
         limits: limits(part("limits"), found),
         timeouts: timeouts(part("timeouts"), found),
@@ -110,6 +114,7 @@ fn limits(node: &Node, found: &mut Findings) -> ListenerLimits {
 fn timeouts(node: &Node, found: &mut Findings) -> ListenerTimeouts {
     let options = Options::read(node, &TIMEOUTS, found);
     ListenerTimeouts {
+        handshake: options.duration("handshake", found),
         head: options.duration("head", found),
         head_rate_min: options.size("head_rate_min", found).unwrap_or(0),
         body_idle: options.duration("body_idle", found),

@@ -104,6 +104,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
         shutdown: shutdown(options.node("shutdown"), found),
         watch: options.bool("watch", found),
         resolvers: discovery::resolvers(options.node("resolvers"), found),
+        acme: None,
         admin: admin::read(options.node("admin").unwrap_or(&empty()), found),
         listeners: listeners.iter().map(|(k, n)| listener::read(k, n, &scope, found)).collect(),
         routes: Vec::new(),

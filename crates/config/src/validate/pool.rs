@@ -2,7 +2,7 @@
 
 use super::{affinity, balance, discovery, empty, health, resilience, server};
 use crate::diagnostic::Diagnostic;
-use crate::model::{HostRewrite, KeepAlive, Pool, PoolTimeouts};
+use crate::model::{HostRewrite, KeepAlive, Pool, PoolProtocol, PoolTimeouts};
 use crate::option::{KEEP_ALIVE, POOL, POOL_TIMEOUTS};
 use crate::read::{Findings, Options};
 use crate::tree::{Key, Node};
@@ -17,6 +17,8 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
         servers: server::read_all(&options, key, found),
         discover: options.node("discover").and_then(|node| discovery::read(node, found)),
         host: host(&options, found),
+        tls: None,
+        protocol: PoolProtocol::H1,
         timeouts: timeouts(part("timeouts"), found),
         keep_alive: keep_alive(part("keep_alive"), found),
         health: options.node("health").and_then(|node| health::read(node, found)),

@@ -12,6 +12,7 @@ use evenkeel_runtime::TcpStream;
 
 use super::splice::Splice;
 use crate::buffer::Buffer;
+use crate::channel::Channel;
 
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
@@ -74,6 +75,8 @@ pub(crate) struct Pump {
     block: Block,
     /// Blocks begun; the first carries the head.
     blocks: u64,
+    /// Its first piece may have been sealed, which cannot be taken back.
+    sealed: bool,
     splice: Option<Splice>,
     /// Bytes that the kernel has moved. They are not here any more.
     spliced: u64,
@@ -110,6 +113,7 @@ impl Pump {
             body_max,
             block,
             blocks: 0,
+            sealed: false,
             splice: None,
             spliced: 0,
             waiting: Waiting::Sink,
@@ -122,8 +126,8 @@ impl Pump {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &Channel,
+        to: &Channel,
         buffer: &mut Buffer,
     ) -> Poll<Result<(), PumpError>> {
         if self.blocks == 0 {
@@ -132,13 +136,17 @@ impl Pump {
         }
         loop {
             if self.splice.is_some() {
+                // Begun between two plain connections only.
+                let (Some(from), Some(to)) = (from.plain(), to.plain()) else {
+                    return Poll::Ready(Err(PumpError::Sink));
+                };
                 return self.poll_splice(cx, from, to);
             }
             ready!(self.poll_write(cx, to, buffer)).map_err(|_| PumpError::Sink)?;
             if self.is_received() {
                 return Poll::Ready(Ok(()));
             }
-            if self.begin_splice() {
+            if self.begin_splice(from, to) {
                 continue;
             }
             ready!(self.poll_fill(cx, from, buffer))?;
@@ -173,9 +181,9 @@ impl Pump {
         framed && self.is_received() && buffer.is_empty()
     }
 
-    /// Nothing of the message has been written.
+    /// Nothing of the message has been written, or sealed to be written.
     pub(crate) fn is_unsent(&self) -> bool {
-        self.sent == 0
+        self.sent == 0 && !self.sealed
     }
 
     /// The message can be sent again from its beginning: all that was taken from the sender is
@@ -189,6 +197,7 @@ impl Pump {
         self.block.length = self.block.length - self.block.head.len() + head.len();
         self.block.written = 0;
         self.sent = 0;
+        self.sealed = false;
         self.splice = None;
         std::mem::replace(&mut self.block.head, head)
     }
@@ -271,12 +280,13 @@ impl Pump {
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        to: &TcpStream,
+        to: &Channel,
         buffer: &Buffer,
     ) -> Poll<io::Result<()>> {
         let block = &mut self.block;
         while block.written < block.length {
             self.waiting = Waiting::Sink;
+            self.sealed |= to.plain().is_none();
             let payload = buffer.range(block.payload.0, block.payload.1);
             let size = block.size.get(..block.size_len).unwrap_or_default();
             let parts = [block.head.as_slice(), size, payload, &block.tail];
@@ -318,7 +328,7 @@ impl Pump {
     fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
-        from: &TcpStream,
+        from: &Channel,
         buffer: &mut Buffer,
     ) -> Poll<Result<(), PumpError>> {
         if self.blocks > 1 || buffer.is_full() {
@@ -345,9 +355,11 @@ impl Pump {
     }
 
     /// Hands a long body of known length to the kernel, once what was already read is written.
-    fn begin_splice(&mut self) -> bool {
+    fn begin_splice(&mut self, from: &Channel, to: &Channel) -> bool {
+        let is_plain = from.plain().is_some() && to.plain().is_some();
         if let (Source::Exact(left), Sink::Identity) = (&self.source, self.sink)
             && *left >= SPLICE_MIN
+            && is_plain
             && self.body_bytes.saturating_add(*left) <= self.body_max
         {
             self.splice = Splice::new(*left);

@@ -10,6 +10,7 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, Field, Known, ResponseHead, Version, claims};
 use evenkeel_config::model::Identity;
 
+use crate::connection::Protocol;
 use crate::http::affinity;
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
@@ -251,7 +252,7 @@ fn write_identity(
             out.extend_from_slice(b"\r\n");
         }
         if !told(Known::XForwardedProto) && !set(b"x-forwarded-proto") {
-            out.extend_from_slice(b"x-forwarded-proto: http\r\n");
+            write_field(out, b"x-forwarded-proto", scheme(exchange).as_bytes());
         }
         if !told(Known::XForwardedHost) && !set(b"x-forwarded-host") {
             write_field(out, b"x-forwarded-host", head.host.of(bytes));
@@ -273,12 +274,22 @@ fn write_identity(
         write_forwarded(out, exchange, peer);
     }
     if let Some(name) = &identity.via {
-        let version = if head.version == Version::Http10 { "1.0" } else { "1.1" };
+        let version = match exchange.connection.protocol.get() {
+            Protocol::H1 if head.version == Version::Http10 => "1.0",
+            Protocol::H1 => "1.1",
+            Protocol::H2 => "2",
+            Protocol::H3 => "3",
+        };
         let _ = write!(out, "via: {version} {name}\r\n");
     }
     if !exchange.request_id.is_empty() {
         write_field(out, b"x-request-id", exchange.request_id.bytes());
     }
+}
+
+/// How the client reached this process.
+fn scheme(exchange: &Exchange<'_>) -> &'static str {
+    if exchange.connection.is_secure() { "https" } else { "http" }
 }
 
 /// `Forwarded` (RFC 7239 §4); an IPv6 address is quoted and in brackets (§6).
@@ -292,8 +303,8 @@ fn write_forwarded(out: &mut Vec<u8>, exchange: &Exchange<'_>, peer: IpAddr) {
         }
     }
     let _ = match peer {
-        IpAddr::V4(v4) => write!(out, "for={v4};proto=http"),
-        IpAddr::V6(v6) => write!(out, "for=\"[{v6}]\";proto=http"),
+        IpAddr::V4(v4) => write!(out, "for={v4};proto={}", scheme(exchange)),
+        IpAddr::V6(v6) => write!(out, "for=\"[{v6}]\";proto={}", scheme(exchange)),
     };
     let host = head.host.of(bytes);
     if !host.is_empty() {

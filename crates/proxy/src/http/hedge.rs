@@ -9,9 +9,10 @@ use std::time::Instant;
 use evenkeel_balancer::Connection;
 use evenkeel_codec::RequestContext;
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_runtime::{self as runtime, TcpStream};
+use evenkeel_runtime as runtime;
 
 use crate::buffer::Buffer;
+use crate::channel::Channel;
 use crate::failure::{Failure, Reason};
 use crate::generation::Leased;
 use crate::http::body::{Pump, Sink, Source};
@@ -28,7 +29,7 @@ pub(super) struct Runner {
     stage: Stage,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<TcpStream, Reason>>>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Channel, Reason>>>>;
 
 #[allow(clippy::large_enum_variant)] // two of them, in a race that is in a box as a whole
 enum Stage {
@@ -45,7 +46,7 @@ enum Stage {
 }
 
 enum Event {
-    Connected(Result<TcpStream, Reason>),
+    Connected(Result<Channel, Reason>),
     Arrived(Arrived),
 }
 
@@ -247,7 +248,7 @@ impl Race<'_> {
     }
 
     /// The second one is connected.
-    fn run(&mut self, exchange: &Exchange<'_>, who: usize, stream: TcpStream) {
+    fn run(&mut self, exchange: &Exchange<'_>, who: usize, stream: Channel) {
         let Some(place) = self.runners.get_mut(who) else { return };
         let Some(Runner { lease, begun, stage: Stage::Connecting { counted, .. } }) = place.take()
         else {

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_runtime::{self as runtime, TcpStream};
+use evenkeel_runtime as runtime;
 
 use crate::buffer::{Buffer, Stock};
+use crate::channel::Channel;
 use crate::connection::Phase;
 use crate::failure::Reason;
 use crate::http::body::{Pump, Sink};
@@ -62,8 +63,8 @@ pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &
 
 async fn run(
     exchange: &Exchange<'_>,
-    client: &TcpStream,
-    server: &TcpStream,
+    client: &Channel,
+    server: &Channel,
     up: &mut Direction,
     down: &mut Direction,
     idle: Duration,
@@ -105,8 +106,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &TcpStream,
-        to: &TcpStream,
+        from: &Channel,
+        to: &Channel,
         stock: &Stock,
     ) -> Poll<io::Result<()>> {
         loop {

@@ -7,15 +7,18 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use evenkeel_runtime::{self as runtime, TcpListener, TcpStream};
 
 pub(crate) use self::entrance::Entrance;
+use crate::channel::Channel;
 use crate::connection::{self, Connection};
 use crate::failure::Reason;
 use crate::http::{downstream, local_reply};
+use crate::tls::ServerTls;
 use crate::worker::{Command, Handover, Worker};
 
 /// A worker keeps a connection unless it has this many more than the least loaded one; so at the
@@ -191,6 +194,22 @@ pub(crate) fn take_over(worker: &Rc<Worker>, handover: Handover) {
 }
 
 fn start(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream) {
-    let connection = Connection::new(worker.clone(), stream, entrance.clone(), runtime::now());
-    runtime::spawn(downstream::h1::serve(connection));
+    let peer = stream.peer_addr();
+    let channel = match tls(worker, entrance) {
+        None => Channel::Plain(stream),
+        Some(tls) => match tls.accept(stream) {
+            Ok(stream) => Channel::Tls(Box::new(stream)),
+            Err(error) => {
+                tracing::error!(%error, "a TLS session cannot be made");
+                return connection::uncount(worker, &entrance.connections, peer.ip());
+            }
+        },
+    };
+    let connection = Connection::new(worker.clone(), channel, entrance.clone(), runtime::now());
+    runtime::spawn(downstream::serve(connection));
+}
+
+fn tls(worker: &Worker, entrance: &Entrance) -> Option<Arc<ServerTls>> {
+    let (generation, id) = entrance.serving(worker)?;
+    generation.snapshot.listener(id)?.tls.clone()
 }

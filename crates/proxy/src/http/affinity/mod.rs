@@ -159,11 +159,12 @@ fn server(exchange: &Exchange<'_>) -> u64 {
     exchange.server.as_ref().map_or(0, |known| hash_key(known.target.key.as_bytes()))
 }
 
-/// Whether the client came over TLS, as far as a trusted peer says.
+/// Whether the client came over TLS: here, or as far as a trusted peer says.
 fn is_secure(exchange: &Exchange<'_>) -> bool {
     let bytes = exchange.buffer.all();
     let told = || exchange.head.field(bytes, Known::XForwardedProto);
-    exchange.trusted && told().is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+    exchange.connection.is_secure()
+        || exchange.trusted && told().is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
 }
 
 fn attributes(config: &StickyCookie) -> String {

@@ -53,17 +53,8 @@ impl Next {
     }
 }
 
-/// Serves a connection to its end, or to the panic that ends it and nothing else.
-pub(crate) async fn serve(connection: Connection) {
-    if let Err(panic) = runtime::isolate(converse(&connection)).await {
-        connection.worker.counters.panics.add(1);
-        let listener = connection.state.entrance.address;
-        tracing::error!(client = %connection.peer, %listener, %panic, "a connection was lost");
-        connection.stream.abort();
-    }
-}
-
-async fn converse(connection: &Connection) {
+/// Serves a connection to its end.
+pub(super) async fn converse(connection: &Connection) {
     let mut waiting = None;
     loop {
         if waiting.is_none() && !wait_for_request(connection).await {

@@ -9,6 +9,7 @@ use evenkeel_balancer::Connection;
 use evenkeel_runtime::{self as runtime, ConnectOptions, TcpStream};
 
 use super::UpstreamConnection;
+use crate::channel::Channel;
 use crate::failure::{Failure, Reason};
 use crate::generation::Leased;
 use crate::http::exchange::Exchange;
@@ -52,12 +53,12 @@ pub(crate) fn count(lease: &Leased) -> Result<Connection, Failure> {
 }
 
 /// Tries one address after the other; has no time limit of its own.
-pub(crate) async fn open(worker: &Worker, target: &Target) -> Result<TcpStream, Reason> {
+pub(crate) async fn open(worker: &Worker, target: &Target) -> Result<Channel, Reason> {
     let options = ConnectOptions::default();
     let mut last = Reason::ConnectFailed;
     for address in target.addresses.iter() {
         match TcpStream::connect(*address, &options).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => return Ok(Channel::Plain(stream)),
             Err(error) => last = classify(worker, &error),
         }
     }
@@ -66,7 +67,7 @@ pub(crate) async fn open(worker: &Worker, target: &Target) -> Result<TcpStream, 
 
 /// A connection that has just been opened.
 pub(crate) fn into_connection(
-    stream: TcpStream,
+    stream: Channel,
     settings: &PoolSettings,
     counted: Connection,
 ) -> Box<UpstreamConnection> {

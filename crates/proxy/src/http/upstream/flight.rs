@@ -158,6 +158,11 @@ impl Flight {
         })
     }
 
+    /// Nothing of the request has been written.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.connection.stream.total_written() == self.before
+    }
+
     /// The server's kernel has acknowledged nothing of the request; only after an orderly end.
     pub(crate) fn was_not_seen(&self) -> bool {
         self.connection.stream.peer_took_nothing_since(self.before)

@@ -14,11 +14,12 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
     BodyLength, ChunkedDecoder, Field, Known, RequestContext, ResponseHead, TrailerLimits,
 };
-use evenkeel_runtime::{self as runtime, TcpStream};
+use evenkeel_runtime as runtime;
 
 pub(crate) use self::flight::{Arrived, Flight, Verdict, context};
 
 use crate::buffer::Buffer;
+use crate::channel::Channel;
 use crate::counters::ServerCounters;
 use crate::failure::{Failure, Reason};
 use crate::generation::Leased;
@@ -31,7 +32,7 @@ use crate::snapshot::PoolSettings;
 
 /// A connection to a server.
 pub(crate) struct UpstreamConnection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Channel,
     opened: Instant,
     /// When it was last given back.
     idle_since: Instant,
@@ -127,7 +128,7 @@ pub(crate) async fn send(
             Received::Head => return Attempt::Answered(ended.into_answer()),
             Received::Late => return Attempt::Late,
             Received::Lost { reason, closed } => {
-                let unsent = pump.is_unsent() || (closed && ended.was_not_seen());
+                let unsent = ended.is_unsent() || (closed && ended.was_not_seen());
                 let idempotent = exchange.head.method.is_idempotent();
                 let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
                 let died_idle = ended.reused && !ended.answered;

@@ -1,0 +1,104 @@
+//! What an exchange reads and writes: a byte stream that carries HTTP/1 messages, whichever way its
+//! bytes travel. Plain TCP, TLS over it, or one stream of a multiplexed connection (HTTP/2, HTTP/3),
+//! which translates at its edge. Owns the choice between them; every method means what it means for
+//! a [`TcpStream`].
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use evenkeel_runtime::TcpStream;
+
+use crate::tls::TlsStream;
+
+/// See the module's head. A write that is pending is repeated with the same bytes at its beginning,
+/// or the channel is dropped: TLS has sealed them already.
+pub(crate) enum Channel {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+/// The same expression on whichever kind it is.
+macro_rules! on {
+    ($self:ident, $stream:ident => $what:expr) => {
+        match $self {
+            Channel::Plain($stream) => $what,
+            Channel::Tls($stream) => $what,
+        }
+    };
+}
+
+impl Channel {
+    /// The connection itself, if its bytes are the messages: only those the kernel may move.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
+        on!(self, stream => stream.peer_addr())
+    }
+
+    #[inline]
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        on!(self, stream => stream.local_addr())
+    }
+
+    /// Bytes written so far; what they are counted in is the channel's own business.
+    #[inline]
+    pub(crate) fn total_written(&self) -> u64 {
+        on!(self, stream => stream.total_written())
+    }
+
+    #[inline]
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on!(self, stream => stream.poll_readable(cx))
+    }
+
+    #[inline]
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        on!(self, stream => stream.poll_read(cx, buffer))
+    }
+
+    #[inline]
+    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        on!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    #[inline]
+    pub(crate) fn poll_write_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on!(self, stream => stream.poll_write_vectored(cx, slices))
+    }
+
+    #[inline]
+    pub(crate) fn has_input(&self) -> bool {
+        on!(self, stream => stream.has_input())
+    }
+
+    /// Ends this half: FIN, `close_notify`, or END_STREAM.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        on!(self, stream => stream.shutdown_write())
+    }
+
+    /// From now on closing tells the peer that something is missing.
+    pub(crate) fn abort(&self) {
+        on!(self, stream => stream.abort());
+    }
+
+    /// See [`TcpStream::peer_took_nothing_since`].
+    pub(crate) fn peer_took_nothing_since(&self, written_before: u64) -> bool {
+        on!(self, stream => stream.peer_took_nothing_since(written_before))
+    }
+}
