@@ -8,6 +8,9 @@ use std::collections::HashSet;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use support::admin::Admin;
 use support::{Backend, Proxy, Response, Then, reply, with_pool};
@@ -38,6 +41,26 @@ fn cookie(response: &Response) -> Option<(String, String)> {
     let line = response.field("set-cookie")?;
     let (pair, attributes) = line.split_once("; ").unwrap();
     Some((pair.to_owned(), attributes.to_owned()))
+}
+
+/// The cookie `pair` as it would be had it been set `seconds` ago (in the future, if negative), by
+/// someone who knows [`KEY`]. A token is a key's id, a nonce, and sealed for the pool `app`: eight
+/// bytes of which server, eight of when (`docs/decisions/015`).
+fn aged(pair: &str, seconds: i64) -> String {
+    let (name, value) = pair.split_once('=').unwrap();
+    let secret: Vec<u8> =
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&KEY[at..at + 2], 16).unwrap()).collect();
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &secret).unwrap());
+    let mut token = URL_SAFE_NO_PAD.decode(value).unwrap();
+    let (public, sealed) = token.split_at_mut(1 + NONCE_LEN);
+    let nonce = || Nonce::try_assume_unique_for_key(&public[1..]).unwrap();
+    let context = || Aad::from(b"evenkeel sticky 1 app");
+    let claim = key.open_in_place(nonce(), context(), sealed).expect("a token of ours");
+    let issued = u64::from_be_bytes(claim[8..].try_into().unwrap()).checked_add_signed(-seconds);
+    claim[8..].copy_from_slice(&issued.unwrap().to_be_bytes());
+    let tag = key.seal_in_place_separate_tag(nonce(), context(), claim).unwrap();
+    sealed[16..].copy_from_slice(tag.as_ref());
+    format!("{name}={}", URL_SAFE_NO_PAD.encode(token))
 }
 
 #[test]
@@ -119,7 +142,7 @@ fn keys_are_rotated_by_putting_the_new_one_first() {
 fn a_cookie_that_cannot_be_believed_is_replaced_and_never_an_error() {
     let [one, two, three] = three();
     let backends = [&one, &two, &three];
-    let proxy = sticky(&backends, &format!("keys: {KEY}, ttl: 1s"));
+    let proxy = sticky(&backends, &format!("keys: {KEY}"));
     let (pair, _) = cookie(&ask(&proxy, "")).unwrap();
     let value = pair.split_once('=').unwrap().1;
     let changed = |at: usize| {
@@ -147,37 +170,59 @@ fn a_cookie_that_cannot_be_believed_is_replaced_and_never_an_error() {
         assert!(cookie(&response).is_some(), "{value} was believed");
     }
     // Beside a bad one, the good one counts.
-    let fresh = cookie(&ask(&proxy, "")).unwrap().0;
-    assert_eq!(cookie(&ask(&proxy, &format!("evenkeel_app=x; {fresh}"))), None);
-    // Clocks count whole seconds.
-    support::wait_for("it to expire", || cookie(&ask(&proxy, &fresh)).is_some());
+    assert_eq!(cookie(&ask(&proxy, &format!("evenkeel_app=x; {pair}"))), None);
+}
+
+const MINUTE: i64 = 60;
+
+#[test]
+fn a_binding_expires_with_its_time_to_live() {
+    let [one, two, three] = three();
+    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 1h"));
+    let first = ask(&proxy, "");
+    let (pair, _) = cookie(&first).unwrap();
+    let believed = [(0, true), (59, true), (60, false), (100_000, false)];
+    for (minutes, is_believed) in believed {
+        let servers: HashSet<String> =
+            (0..6).map(|_| ask(&proxy, &aged(&pair, minutes * MINUTE)).text()).collect();
+        assert_eq!(servers.len() == 1, is_believed, "after {minutes} minutes: {servers:?}");
+    }
+    let ahead = ask(&proxy, &aged(&pair, -600 * MINUTE));
+    let expected = (first.text(), None);
+    assert_eq!((ahead.text(), ahead.field("set-cookie")), expected, "of one whose clock is ahead");
+    let forever = sticky(&[&one, &two, &three], &format!("keys: {KEY}"));
+    let old = ask(&forever, &aged(&pair, 1_000_000 * MINUTE));
+    assert_eq!((old.text(), old.field("set-cookie")), expected, "without a time to live");
 }
 
 #[test]
 fn a_binding_is_renewed_when_half_of_its_time_is_gone() {
     let [one, two, three] = three();
-    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 4s"));
+    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 1h"));
     let first = ask(&proxy, "");
     let (pair, _) = cookie(&first).unwrap();
-    assert_eq!(cookie(&ask(&proxy, &pair)), None);
-    std::thread::sleep(Duration::from_millis(3100));
-    let renewed = ask(&proxy, &pair);
-    assert_eq!(renewed.text(), first.text());
-    assert!(cookie(&renewed).is_some_and(|(new, _)| new != pair));
+    for (minutes, is_renewed) in [(0, false), (25, false), (31, true), (55, true)] {
+        let response = ask(&proxy, &aged(&pair, minutes * MINUTE));
+        assert_eq!(response.text(), first.text());
+        assert_eq!(cookie(&response).is_some(), is_renewed, "after {minutes} minutes");
+    }
+    // The new one is whole again.
+    let (renewed, _) = cookie(&ask(&proxy, &aged(&pair, 31 * MINUTE))).unwrap();
+    assert_eq!(cookie(&ask(&proxy, &aged(&renewed, 25 * MINUTE))), None);
 }
 
 #[test]
 fn a_binding_to_a_server_that_is_draining_is_kept_and_not_renewed() {
     let [one, two, three] = three();
-    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 4s"));
+    let proxy = sticky(&[&one, &two, &three], &format!("keys: {KEY}, ttl: 1h"));
     let bound = (0..9).map(|_| ask(&proxy, "")).find(|first| first.text() == "one").unwrap();
-    let (pair, _) = cookie(&bound).unwrap();
-    std::thread::sleep(Duration::from_millis(3100));
+    let old = aged(&cookie(&bound).unwrap().0, 31 * MINUTE);
+    assert!(cookie(&ask(&proxy, &old)).is_some(), "due to be renewed");
     support::wait_for("the admin API", || UnixStream::connect(proxy.admin_socket()).is_ok());
     let server = format!("/v1/pools/app/servers/{}", one.address);
-    let drain = json!({ "state": "draining", "deadline": "60s" });
+    let drain = json!({ "state": "draining", "deadline": "1h" });
     assert_eq!(Admin::of(&proxy).send("PATCH", &server, &drain).status, 200);
-    let next = ask(&proxy, &pair);
+    let next = ask(&proxy, &old);
     assert_eq!((next.text(), next.field("set-cookie")), ("one".into(), None));
 }
 
