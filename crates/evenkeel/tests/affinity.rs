@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use support::admin::Admin;
-use support::{Backend, Proxy, Response, Then, reply, with_pool};
+use support::{Backend, Gate, Proxy, Response, Then, reply, with_pool};
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const NEW_KEY: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
@@ -356,7 +356,16 @@ fn who_is_bound_waits_for_its_server_however_slow() {
 
 #[test]
 fn a_binding_outlives_a_moment_without_room() {
-    let (one, two) = (slow("one", Duration::from_millis(500)), slow("two", Duration::ZERO));
+    let gate = Gate::default();
+    let held = gate.clone();
+    let one = Backend::start(move |request, stream| {
+        if request.field("x-slow").is_some() {
+            held.pass();
+        }
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none");
+        Then::Keep
+    });
+    let two = Backend::named("two");
     let pool = format!(
         "    balance: round_robin\n    sticky: {{ cookie: {{ keys: {KEY} }} }}\n    breaker: {{ server_in_flight: 1 }}\n"
     );
@@ -370,6 +379,7 @@ fn a_binding_outlives_a_moment_without_room() {
     support::wait_for("it to be busy", || one.count() > before);
     let elsewhere = ask(&proxy, &pair);
     assert_eq!((elsewhere.text(), elsewhere.field("set-cookie")), ("two".into(), None));
+    gate.open();
     assert_eq!(busy.response().text(), "one");
     assert_eq!(ask(&proxy, &pair).text(), "one", "and comes back");
 }

@@ -121,8 +121,12 @@ fn every_kind_of_check_is_made_as_it_is_configured() {
         ("tls", "{ https: { path: / }".into()),
         ("udp", "{ udp: { send: hi, expect: ho }".into()),
         ("grpc", "{ grpc: {}".into()),
-        ("command", "{ command: { run: [sh, -c, 'echo $EVENKEEL_PORT is bad; exit 7'] }".into()),
-        ("well", "{ command: { run: [sh, -c, 'exit 0'] }".into()),
+        (
+            "command",
+            "{ command: { run: [sh, -c, 'echo $EVENKEEL_PORT is bad; exit 7'] }, timeout: 30s"
+                .into(),
+        ),
+        ("well", "{ command: { run: [sh, -c, 'exit 0'] }, timeout: 30s".into()),
     ];
     let mut config = with_pool(&[&a], "");
     for (name, health) in &pools {
@@ -168,7 +172,7 @@ fn a_server_that_stands_still_and_goes_on_is_back_and_stays() {
     let b = process();
     let servers = format!("[{}, {}]", a.address, b.addresses[0]);
     let config = with_pool(&[&a], "").replace(&format!("[{}]", a.address), &servers);
-    let health = "{ http: { path: / }, interval: 100ms, timeout: 300ms, interval_changing: 100ms, \
+    let health = "{ http: { path: / }, interval: 100ms, timeout: 1s, interval_changing: 100ms, \
                   interval_down_max: 200ms }";
     let proxy = Proxy::start(&format!(
         "{config}    health: {health}\n    slow_start: 0s\n    balance: round_robin\n"
@@ -177,7 +181,7 @@ fn a_server_that_stands_still_and_goes_on_is_back_and_stays() {
     wait_for("both", || who(web, 20) == ["a", "b"]);
     b.signal("-STOP");
     wait_for("it to be down", || !transitions(&proxy, "down").is_empty());
-    assert!(transitions(&proxy, "down")[0].contains("no answer within 300ms"));
+    assert!(transitions(&proxy, "down")[0].contains("no answer within 1s"));
     assert_eq!(who(web, 20), ["a"]);
     b.signal("-CONT");
     wait_for("both again", || who(web, 20) == ["a", "b"]);
@@ -190,14 +194,14 @@ fn a_server_that_stands_still_and_goes_on_is_back_and_stays() {
 #[test]
 fn a_balancer_that_stands_still_blames_no_server() {
     let ((a, _), (b, _)) = (checked("a"), checked("b"));
-    let health = "    health: { http: { path: /health }, interval: 100ms, timeout: 200ms, \
+    let health = "    health: { http: { path: /health }, interval: 100ms, timeout: 1s, \
                   interval_changing: 100ms, fall: 1 }\n    slow_start: 0s\n    balance: round_robin\n";
     let proxy = Proxy::start(&with_pool(&[&a, &b], health));
     let web = proxy.addresses[0];
     assert_eq!(who(web, 20), ["a", "b"]);
-    for _ in 0..5 {
+    for _ in 0..4 {
         proxy.signal("-STOP");
-        std::thread::sleep(Duration::from_millis(600));
+        std::thread::sleep(Duration::from_millis(1600));
         proxy.signal("-CONT");
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -5,9 +5,11 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{Backend, Proxy, Then, reply, simple, with_pool};
+use support::{Backend, Gate, Proxy, Then, reply, simple, wait_for, with_pool};
 
 fn relayed(response: &str) -> support::Response {
     let backend = Backend::replying(response);
@@ -152,14 +154,18 @@ fn a_response_that_breaks_a_rule_before_anything_was_passed_on_becomes_502() {
 #[test]
 fn an_http_1_0_client_learns_of_a_cut_off_by_a_reset() {
     // It has no other way to tell (RFC 9112 §8)
-    let backend = Backend::start(|_, stream| {
+    let arrived = Gate::default();
+    let gate = arrived.clone();
+    let backend = Backend::start(move |_, stream| {
         reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n");
-        std::thread::sleep(Duration::from_millis(50));
+        gate.pass();
         Then::Close
     });
     let proxy = Proxy::start(&simple(&[&backend]));
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!(client.bytes(12), b"HTTP/1.1 200");
+    arrived.open();
     let mut all = Vec::new();
     let error = client.stream.read_to_end(&mut all).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -188,16 +194,19 @@ fn bytes_beyond_a_response_are_nobodys() {
 #[test]
 fn bytes_on_an_idle_connection_are_nobodys() {
     // G7: they arrive later, while the connection is kept
-    let backend = Backend::start(|_, stream| {
+    let sent = Arc::<AtomicUsize>::default();
+    let count = sent.clone();
+    let backend = Backend::start(move |_, stream| {
         reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         std::thread::sleep(Duration::from_millis(30));
         reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen");
+        count.fetch_add(1, Ordering::SeqCst);
         Then::Keep
     });
     let proxy = Proxy::start(&simple(&[&backend]));
-    for _ in 0..3 {
+    for n in 1..=3 {
         assert_eq!(proxy.get("/").text(), "ok");
-        std::thread::sleep(Duration::from_millis(100));
+        wait_for("more than was asked for", || sent.load(Ordering::SeqCst) == n);
     }
     assert_eq!(backend.connections(), 3);
 }

@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use support::{Backend, Client, Proxy, Then, reply, simple, with_listener};
+use support::{Backend, Client, Gate, Proxy, Then, reply, simple, with_listener};
 
 #[test]
 fn a_head_that_takes_too_long_gets_408_and_a_close() {
@@ -17,14 +17,16 @@ fn a_head_that_takes_too_long_gets_408_and_a_close() {
     let begun = Instant::now();
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n");
-    for _ in 0..3 {
-        std::thread::sleep(Duration::from_millis(50));
-        client.send("X: y\r\n"); // every byte is progress, and changes nothing
+    // Every byte is progress, and changes nothing: else it would go on for ever.
+    client.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    while client.stream.peek(&mut [0]).is_err() {
+        assert!(begun.elapsed() < support::LIMIT && client.try_send("X: y\r\n"));
     }
+    client.stream.set_read_timeout(Some(support::LIMIT)).unwrap();
     let response = client.response();
     assert_eq!((response.status, response.reason()), (408, "request_head_timeout"));
     assert!(client.is_closed());
-    assert!((250..2000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
     assert_eq!(backend.count(), 0);
 }
 
@@ -33,13 +35,11 @@ fn a_head_below_the_minimum_rate_is_cut_off_after_the_grace() {
     let backend = Backend::named("only");
     let proxy = Proxy::start(&with_listener(
         &[&backend],
-        "    timeouts: { head: 60s, head_rate_min: 1000 }\n",
+        "    timeouts: { head: 10m, head_rate_min: 1000 }\n",
     ));
-    let begun = Instant::now();
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\n");
     assert_eq!(client.response().status, 408);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -48,6 +48,7 @@ fn a_connection_without_a_request_is_closed_quietly() {
     let proxy =
         Proxy::start(&with_listener(&[&backend], "    timeouts: { head: 200ms, idle: 200ms }\n"));
     assert!(proxy.connect().is_closed(), "nothing is said to who said nothing");
+    let proxy = Proxy::start(&with_listener(&[&backend], "    timeouts: { idle: 200ms }\n"));
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().status, 200);
@@ -68,15 +69,19 @@ fn a_body_that_stops_gets_408_and_the_server_is_not_left_with_half_of_it() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
-    let backend = Backend::start(|_, stream| {
+    let cut = Gate::default();
+    let noticed = cut.clone();
+    let backend = Backend::start(move |_, stream| {
         reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
-        reply(stream, vec![b'x'; 50_000_000]);
+        if stream.write_all(&vec![b'x'; 50_000_000]).is_err() {
+            noticed.open();
+        }
         Then::Close
     });
     let proxy = Proxy::start(&with_listener(&[&backend], "    timeouts: { send_idle: 300ms }\n"));
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    std::thread::sleep(Duration::from_millis(1500));
+    cut.pass();
     let mut all = Vec::new();
     let ended = client.stream.read_to_end(&mut all);
     assert!(ended.is_err() || all.len() < 50_000_000);
@@ -95,15 +100,17 @@ fn a_thousand_slow_clients_do_not_disturb_the_others() {
         })
         .collect();
     let mut client = proxy.connect();
-    let mut worst = Duration::ZERO;
+    let mut took = Vec::new();
     for n in 0..200 {
         slow[n * 5].try_send("a");
         let begun = Instant::now();
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(client.response().status, 200);
-        worst = worst.max(begun.elapsed());
+        took.push(begun.elapsed());
     }
-    assert!(worst < Duration::from_secs(2), "{worst:?}");
+    // Nobody waits for anybody's timeout; a machine may stand still now and then.
+    took.sort_unstable();
+    assert!(took[180] < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]
@@ -158,10 +165,8 @@ fn running_out_of_descriptors_neither_ends_nor_spins() {
     assert!(limit.success());
     let clients: Vec<Client> = (0..150).map(|_| proxy.connect()).collect();
     std::thread::sleep(Duration::from_millis(300));
-    let before = cpu_ticks(proxy.id());
-    std::thread::sleep(Duration::from_millis(1000));
-    let spent = cpu_ticks(proxy.id()) - before;
-    assert!(spent < 40, "{spent} of 100 ticks spent while nothing could be done");
+    // A process that spins never has such a second.
+    support::wait_for("a second of rest", || ticks_in_a_second(&proxy) < 30);
     assert!(proxy.is_running());
     drop(clients);
     support::wait_for("service to come back", || {
@@ -179,15 +184,19 @@ fn cpu_ticks(process: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
+fn ticks_in_a_second(proxy: &Proxy) -> u64 {
+    let before = cpu_ticks(proxy.id());
+    std::thread::sleep(Duration::from_secs(1));
+    cpu_ticks(proxy.id()) - before
+}
+
 #[test]
 fn an_idle_process_does_nothing_to_speak_of() {
     let backend = Backend::named("only");
     let proxy = Proxy::start(&simple(&[&backend]));
     let _clients: Vec<Client> = (0..50).map(|_| proxy.connect()).collect();
-    std::thread::sleep(Duration::from_millis(300));
-    let before = cpu_ticks(proxy.id());
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(cpu_ticks(proxy.id()) - before <= 3);
+    // Once it has begun, and taken its clients on.
+    support::wait_for("a second of rest", || ticks_in_a_second(&proxy) <= 3);
 }
 
 #[test]

@@ -35,20 +35,23 @@ fn ask(proxy: &Proxy, target: &str) -> Client {
     client
 }
 
-/// Until the proxy has seen everything that was sent to it before.
-fn settle() {
-    std::thread::sleep(Duration::from_millis(50));
+/// Until the proxy has seen everything that was sent to it before: its one worker takes what comes
+/// in the order it comes, and answers this itself.
+fn settle(proxy: &Proxy) {
+    for _ in 0..3 {
+        assert_eq!(proxy.ask("NONSENSE\r\n\r\n").status, 400);
+    }
 }
 
 #[test]
 fn requests_wait_for_a_server_and_are_served_in_the_order_they_came() {
     let (backend, gate) = gated();
     let proxy =
-        proxy(&[&backend], "    breaker: { server_in_flight: 1 }\n    queue: { timeout: 10s }\n");
+        proxy(&[&backend], "    breaker: { server_in_flight: 1 }\n    queue: { timeout: 2m }\n");
     let mut clients = Vec::new();
     for n in 0..8 {
         clients.push(ask(&proxy, &format!("/{n}")));
-        settle();
+        settle(&proxy);
     }
     assert_eq!(backend.count(), 1, "the others wait");
     gate.store(true, Ordering::SeqCst);
@@ -70,7 +73,7 @@ fn a_request_whose_server_failed_holds_nobody_up_who_could_be_served() {
         Then::Keep
     });
     let (full, gate) = gated();
-    let pool = "    balance: round_robin\n    breaker: { server_in_flight: 1 }\n    queue: { timeout: 10s }\n    outlier: false\n";
+    let pool = "    balance: round_robin\n    breaker: { server_in_flight: 1 }\n    queue: { timeout: 2m }\n    outlier: false\n";
     let proxy = proxy(&[&unkind, &full], pool);
     let mut first = ask(&proxy, "/held");
     if full.count() == 0 {
@@ -83,11 +86,9 @@ fn a_request_whose_server_failed_holds_nobody_up_who_could_be_served() {
     // The other has no room: the head of the queue has nowhere to go but where it failed.
     let mut retried = ask(&proxy, "/fails");
     wait_for("it to fail", || unkind.received().iter().any(|r| r.target() == "/fails"));
-    let begun = Instant::now();
     for _ in 0..5 {
         assert_eq!(ask(&proxy, "/").response().status, 200);
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     gate.store(true, Ordering::SeqCst);
     assert_eq!(first.response().status, 200);
     let _ = retried.response();
@@ -113,12 +114,12 @@ fn whoever_waits_too_long_is_told_to_come_back() {
 #[test]
 fn no_more_wait_than_may() {
     let (backend, gate) = gated();
-    let pool = "    breaker: { in_flight: 1 }\n    queue: { max: 1, timeout: 10s }\n";
+    let pool = "    breaker: { in_flight: 1 }\n    queue: { max: 1, timeout: 2m }\n";
     let proxy = proxy(&[&backend], pool);
     let mut first = ask(&proxy, "/first");
     wait_for("the first", || backend.count() == 1);
     let mut second = ask(&proxy, "/second");
-    settle();
+    settle(&proxy);
     let third = ask(&proxy, "/third").response();
     assert_eq!((third.status, third.reason()), (503, "queue_full"));
     assert_eq!(third.field("retry-after"), Some("1"));
@@ -140,17 +141,17 @@ fn where_nobody_may_wait_the_answer_comes_at_once() {
 #[test]
 fn a_client_that_goes_leaves_the_queue() {
     let (backend, gate) = gated();
-    let pool = "    breaker: { server_in_flight: 1 }\n    queue: { max: 1, timeout: 10s }\n";
+    let pool = "    breaker: { server_in_flight: 1 }\n    queue: { max: 1, timeout: 2m }\n";
     let proxy = proxy(&[&backend], pool);
     let mut first = ask(&proxy, "/first");
     wait_for("the first", || backend.count() == 1);
     let gone = ask(&proxy, "/gone");
-    settle();
+    settle(&proxy);
     support::reset(&gone.stream);
     drop(gone);
-    settle();
+    settle(&proxy);
     let mut last = ask(&proxy, "/last");
-    settle();
+    settle(&proxy);
     gate.store(true, Ordering::SeqCst);
     assert_eq!(first.response().status, 200);
     assert_eq!(last.response().status, 200, "it had the place of the one that went");
@@ -160,7 +161,7 @@ fn a_client_that_goes_leaves_the_queue() {
 #[test]
 fn a_body_that_came_while_its_request_waited_arrives_whole() {
     let (backend, gate) = gated();
-    let pool = "    breaker: { server_in_flight: 1 }\n    queue: { timeout: 10s }\n";
+    let pool = "    breaker: { server_in_flight: 1 }\n    queue: { timeout: 2m }\n";
     let proxy = proxy(&[&backend], pool);
     let mut first = ask(&proxy, "/first");
     wait_for("the first", || backend.count() == 1);
@@ -169,7 +170,7 @@ fn a_body_that_came_while_its_request_waited_arrives_whole() {
     second.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
     let (begin, rest) = body.split_at(10_000);
     second.send(begin);
-    settle();
+    settle(&proxy);
     gate.store(true, Ordering::SeqCst);
     second.send(rest);
     assert_eq!((first.response().status, second.response().status), (200, 200));
@@ -183,7 +184,7 @@ fn a_server_never_has_more_connections_than_it_may() {
         reply(stream, OK);
         Then::Keep
     });
-    let pool = "    breaker: { server_connections: 3 }\n    queue: { timeout: 10s }\n";
+    let pool = "    breaker: { server_connections: 3 }\n    queue: { timeout: 2m }\n";
     let proxy = proxy(&[&backend], pool);
     std::thread::scope(|scope| {
         for _ in 0..12 {
@@ -207,7 +208,7 @@ fn a_pool_whose_answers_are_failures_is_left_alone() {
         reply(stream, if failing.load(Ordering::SeqCst) { bad } else { OK });
         Then::Keep
     });
-    let breaker = "    breaker: { errors: { share: 50%, requests_min: 10, open: 200ms } }\n";
+    let breaker = "    breaker: { errors: { share: 50%, requests_min: 10, open: 3s } }\n";
     let proxy = proxy(&[&backend], breaker);
     let mut reason = String::new();
     for _ in 0..30 {

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel_tools::load::{self, Load, Outcome};
+use evenkeel_tools::load::{Load, Outcome, Running};
 use support::{
-    Backend, Client, Directory, LIMIT, Then, collect, reply, simple, wait_for, with_pool,
+    Backend, Client, Directory, Gate, LIMIT, Then, collect, reply, simple, wait_for, with_pool,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_evenkeel");
@@ -163,27 +163,51 @@ fn is_ours(pid: u32) -> bool {
     std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == binary)
 }
 
-/// Clients that never stop, for `seconds`.
-fn load(address: SocketAddr, seconds: u64, close: bool) -> JoinHandle<Outcome> {
-    let load = Load {
-        address,
-        connections: 4,
-        rate: 200.0,
-        duration: Duration::from_secs(seconds),
-        close,
-        timeout: LIMIT,
-        check_id: false,
-        ..Load::default()
-    };
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(load::run(load))
-    })
+/// Clients that never stop, until they are told to.
+struct Clients {
+    stop: Gate,
+    ended: JoinHandle<Outcome>,
 }
+
+impl Clients {
+    fn start(address: SocketAddr, close: bool) -> Self {
+        let load = Load {
+            address,
+            connections: 4,
+            rate: 200.0,
+            close,
+            timeout: LIMIT,
+            check_id: false,
+            ..Load::default()
+        };
+        let stop = Gate::default();
+        let told = stop.clone();
+        let ended = std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap().block_on(async {
+                let running = Running::start(load);
+                while !told.is_open() || running.ended() <= ENOUGH {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                running.stop();
+                running.finish().await
+            })
+        });
+        Self { stop, ended }
+    }
+
+    fn stop(self) -> Outcome {
+        self.stop.open();
+        self.ended.join().unwrap()
+    }
+}
+
+/// Fewer requests say nothing.
+const ENOUGH: u64 = 100;
 
 fn assert_unharmed(outcome: &Outcome) {
     assert_eq!(outcome.failed(), 0, "{:#}", outcome.to_json());
-    assert!(outcome.ok() > 100, "{:#}", outcome.to_json());
+    assert!(outcome.ok() > ENOUGH, "{:#}", outcome.to_json());
 }
 
 #[test]
@@ -191,21 +215,18 @@ fn no_request_fails_while_processes_and_numbers_of_workers_change() {
     let backend = Backend::named("a");
     let mut service = Service::start(&format!("{}\nworkers: 2\n", simple(&[&backend])));
     service.config = simple(&[&backend]);
-    let kept = load(service.address, 14, false);
-    let fresh = load(service.address, 14, true);
+    let kept = Clients::start(service.address, false);
+    let fresh = Clients::start(service.address, true);
     let mut pids = vec![service.pid];
-    for workers in [1, 2, 3].into_iter().cycle() {
+    for workers in [1, 2, 3, 1, 2, 3] {
         service.with_workers(workers);
         pids.push(service.upgrade().unwrap());
-        if kept.is_finished() {
-            break;
-        }
     }
     pids.sort_unstable();
     pids.dedup();
-    assert!(pids.len() > 4, "only {} processes served", pids.len());
-    assert_unharmed(&kept.join().unwrap());
-    assert_unharmed(&fresh.join().unwrap());
+    assert_eq!(pids.len(), 7, "each is another process");
+    assert_unharmed(&kept.stop());
+    assert_unharmed(&fresh.stop());
     service.end();
 }
 
@@ -330,8 +351,10 @@ fn clients_stay_with_their_servers_though_no_key_is_configured() {
 
 #[test]
 fn one_upgrade_at_a_time_and_none_while_draining() {
-    let backend = Backend::on_head(|_, stream| {
-        std::thread::sleep(Duration::from_secs(2));
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = Backend::on_head(move |_, stream| {
+        held.pass();
         reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         Then::Close
     });
@@ -349,6 +372,7 @@ fn one_upgrade_at_a_time_and_none_while_draining() {
     service.wait_line(since, &["this process was asked to end"]);
     let third = service.upgrade().unwrap_err();
     assert!(third.contains("draining"), "{third}");
+    gate.open();
     assert_eq!(client.response().status, 200);
     service.end();
 }
@@ -357,7 +381,7 @@ fn one_upgrade_at_a_time_and_none_while_draining() {
 fn a_new_process_that_is_asked_to_end_on_probation_leaves_and_the_old_one_goes_on() {
     let backend = Backend::named("a");
     let service = Service::start(&simple(&[&backend]));
-    let fresh = load(service.address, 6, true);
+    let fresh = Clients::start(service.address, true);
     for _ in 0..2 {
         let since = service.lines();
         service.signal("-USR2", service.pid);
@@ -368,7 +392,7 @@ fn a_new_process_that_is_asked_to_end_on_probation_leaves_and_the_old_one_goes_o
         assert!(failed.contains("it was asked to end"), "{failed}");
         wait_for("the new process to end", || !is_ours(pid(&started)));
     }
-    assert_unharmed(&fresh.join().unwrap());
+    assert_unharmed(&fresh.stop());
     service.end();
 }
 
@@ -436,11 +460,12 @@ impl Service {
 fn wherever_the_new_process_fails_no_request_does() {
     let backend = Backend::named("a");
     let mut service = Service::start(&simple(&[&backend]));
-    let (kept, fresh) = (load(service.address, 12, false), load(service.address, 12, true));
+    let (kept, fresh) =
+        (Clients::start(service.address, false), Clients::start(service.address, true));
     service.fail(&BEFORE_SERVING);
     service.upgrade().unwrap();
-    assert_unharmed(&kept.join().unwrap());
-    assert_unharmed(&fresh.join().unwrap());
+    assert_unharmed(&kept.stop());
+    assert_unharmed(&fresh.stop());
     service.end();
 }
 
@@ -449,9 +474,10 @@ fn wherever_the_new_process_fails_no_request_does() {
 fn a_process_that_fails_on_probation_takes_no_more_than_what_it_had_accepted() {
     let backend = Backend::named("a");
     let mut service = Service::start(&simple(&[&backend]));
-    let (kept, fresh) = (load(service.address, 3, false), load(service.address, 3, true));
+    let (kept, fresh) =
+        (Clients::start(service.address, false), Clients::start(service.address, true));
     service.fail(&ON_PROBATION);
-    for outcome in [kept.join().unwrap(), fresh.join().unwrap()] {
+    for outcome in [kept.stop(), fresh.stop()] {
         // Four clients, each with one request at a time, and two processes that were killed.
         assert!(outcome.failed() <= 8, "{:#}", outcome.to_json());
     }

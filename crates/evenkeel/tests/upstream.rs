@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{Backend, Proxy, Then, reply, simple, with_pool};
+use support::{Backend, LIMIT, Proxy, Then, reply, simple, wait_for, with_pool};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -197,7 +197,7 @@ fn an_idempotent_request_is_tried_again_elsewhere_and_a_post_is_not() {
 #[test]
 fn a_server_that_is_silent_is_given_up_on() {
     let backend = Backend::start(|_, _| {
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(LIMIT);
         Then::Close
     });
     let proxy = Proxy::start(&config(
@@ -206,6 +206,7 @@ fn a_server_that_is_silent_is_given_up_on() {
     ));
     let response = proxy.get("/");
     assert_eq!((response.status, response.reason()), (504, "response_timeout"));
+    wait_for("the request", || backend.count() > 0);
     assert_eq!(backend.count(), 1, "a request that may be running is not sent again");
 }
 
@@ -213,7 +214,7 @@ fn a_server_that_is_silent_is_given_up_on() {
 fn a_body_that_stops_is_cut_off() {
     let backend = Backend::start(|_, stream| {
         reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(2 * LIMIT);
         Then::Close
     });
     let proxy =
@@ -227,7 +228,7 @@ fn a_client_that_leaves_is_noticed_at_the_server() {
     let noticed = Arc::new(AtomicUsize::new(0));
     let count = noticed.clone();
     let backend = Backend::start(move |_, stream| {
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(2 * LIMIT)).unwrap();
         let gone = matches!(std::io::Read::read(stream, &mut [0; 1]), Ok(0) | Err(_));
         count.fetch_add(usize::from(gone), Ordering::SeqCst);
         Then::Close
@@ -235,10 +236,10 @@ fn a_client_that_leaves_is_noticed_at_the_server() {
     let proxy = Proxy::start(&config(&backend.address.to_string(), ""));
     let mut client = proxy.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    support::wait_for("the request to arrive", || backend.count() == 1);
+    wait_for("the request to arrive", || backend.count() == 1);
     support::reset(&client.stream);
     drop(client);
-    support::wait_for("the server to be told", || noticed.load(Ordering::SeqCst) == 1);
+    wait_for("the server to be told", || noticed.load(Ordering::SeqCst) == 1);
 }
 
 #[test]
@@ -247,7 +248,7 @@ fn in_flight_counts_are_true_across_workers() {
     // through both workers, to the second.
     let slow = Backend::start(|request, stream| {
         if request.target() == "/hang" {
-            std::thread::sleep(Duration::from_secs(4));
+            std::thread::sleep(2 * LIMIT);
         }
         reply(stream, OK);
         Then::Keep
@@ -260,9 +261,7 @@ fn in_flight_counts_are_true_across_workers() {
         let fast_before = fast.count();
         let mut client = proxy.connect();
         client.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n");
-        support::wait_for("the request to arrive", || {
-            slow.count() > 0 || fast.count() > fast_before
-        });
+        wait_for("the request to arrive", || slow.count() > 0 || fast.count() > fast_before);
         hanging.push(client);
     }
     let fast_before = fast.count();
@@ -277,7 +276,7 @@ fn in_flight_counts_are_true_across_workers() {
 #[test]
 fn the_slow_server_gets_less() {
     let slow = Backend::start(|_, stream| {
-        std::thread::sleep(Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(100));
         reply(stream, OK);
         Then::Keep
     });

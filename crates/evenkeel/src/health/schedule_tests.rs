@@ -11,7 +11,7 @@ use evenkeel_runtime as runtime;
 use super::recent::Recent;
 use super::{Came, Checks, Target};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn check(interval: Duration, timeout: Duration) -> Arc<HealthCheck> {
@@ -169,7 +169,7 @@ fn first_checks_are_spread() {
         let took = last.duration_since(*first).unwrap();
         assert!(took > MS(800), "100 checks at 100 a second took {took:?}");
         let half = at.get(50).unwrap().duration_since(*first).unwrap();
-        assert!(half > took / 4 && half < took * 3 / 4, "half of them in {half:?} of {took:?}");
+        assert!(half > took / 8 && half < took * 7 / 8, "half of them in {half:?} of {took:?}");
     });
 }
 
@@ -218,12 +218,11 @@ fn no_more_than_512_run_at_a_time() {
         let checks = Checks::start(1);
         checks.set(servers);
         let mut open = Vec::new();
-        while let Ok(Ok((stream, _))) =
-            tokio::time::timeout(Duration::from_secs(1), listener.accept()).await
-        {
-            open.push(stream);
+        let next = |within| tokio::time::timeout(within, listener.accept());
+        while open.len() < 512 {
+            open.push(next(LIMIT).await.expect("512 of them").unwrap());
         }
-        assert_eq!(open.len(), 512);
+        assert!(next(Duration::from_secs(1)).await.is_err(), "and no more");
         open.truncate(500); // twelve are answered (with an end), so twelve others may begin
         tokio::time::timeout(LIMIT, listener.accept()).await.unwrap().unwrap();
     });

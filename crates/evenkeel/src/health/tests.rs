@@ -13,7 +13,7 @@ use evenkeel_config::model::{
 
 use super::probe::{Aim, Miss, Prepared, Probed, Shop};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn aim(address: SocketAddr) -> Aim {
     Aim {
@@ -328,8 +328,8 @@ fn a_command_that_takes_too_long_is_killed_with_what_it_started_and_leaves_no_zo
     let directory = std::env::temp_dir().join(format!("evenkeel-command-{}", std::process::id()));
     let script = format!("sleep 60 & echo $! $$ > {}; wait", directory.display());
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let probed = make_within(Duration::from_millis(500), shell(&script), &aim(address));
-    assert_eq!(probed, failed("no end of the program within 500ms"));
+    let probed = make_within(Duration::from_secs(2), shell(&script), &aim(address));
+    assert_eq!(probed, failed("no end of the program within 2s"));
     let ids = std::fs::read_to_string(&directory).unwrap();
     std::fs::remove_file(&directory).unwrap();
     for (n, id) in ids.split_whitespace().enumerate() {
@@ -350,9 +350,9 @@ fn a_command_that_takes_too_long_is_killed_with_what_it_started_and_leaves_no_zo
 fn a_command_that_leaves_children_with_its_output_is_not_waited_for() {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let begun = evenkeel_runtime::now();
-    assert_eq!(make(shell("sleep 5 & exit 0"), address), Ok(()));
-    assert_eq!(make(shell("sleep 5 & echo bad; exit 1"), address), failed("exit status 1: bad"));
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert_eq!(make(shell("sleep 30 & exit 0"), address), Ok(()));
+    assert_eq!(make(shell("sleep 30 & echo bad; exit 1"), address), failed("exit status 1: bad"));
+    assert!(begun.elapsed() < Duration::from_secs(25));
 }
 
 #[test]

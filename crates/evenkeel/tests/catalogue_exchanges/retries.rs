@@ -118,9 +118,9 @@ async fn g19_no_stray_502_while_the_backend_closes_idle_connections() {
         connections: 16,
         rate: 3_000.0,
         requests: 6_000,
-        duration: Duration::from_secs(30),
+        duration: 2 * crate::support::LIMIT,
         close: false,
-        timeout: Duration::from_secs(10),
+        timeout: crate::support::LIMIT,
         ..Load::default()
     })
     .await;
