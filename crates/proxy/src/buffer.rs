@@ -60,6 +60,18 @@ impl Buffer {
         self.end = self.end.saturating_add(read).min(self.bytes.len());
     }
 
+    /// Puts these bytes behind the window; the block grows if it must, so the caller has bounded them.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        let end = self.end.saturating_add(bytes.len());
+        if end > self.bytes.len() {
+            self.grow(end.next_multiple_of(BLOCK));
+        }
+        if let Some(room) = self.bytes.get_mut(self.end..end) {
+            room.copy_from_slice(bytes);
+            self.end = end;
+        }
+    }
+
     /// Takes `used` bytes off the front of the window.
     pub(crate) fn consume(&mut self, used: usize) {
         self.start = self.start.saturating_add(used).min(self.end);

@@ -1,0 +1,6 @@
+//! What HTTP/2 and HTTP/3 have in common: messages as fields instead of text, and many of them at
+//! once on one connection. Everything behind it reads and writes HTTP/1 messages (`docs/decisions`);
+//! this is where the two meet.
+
+pub(crate) mod fields;
+pub(crate) mod websocket;
