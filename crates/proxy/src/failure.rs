@@ -82,6 +82,16 @@ pub enum Reason {
     ConnectTimeout,
     /// The connection failed for another reason.
     ConnectFailed,
+    /// The server's certificate is signed by nobody who is trusted, or cannot be trusted otherwise.
+    UpstreamTlsUntrusted,
+    /// The server's certificate has expired, or is not valid yet.
+    UpstreamTlsExpired,
+    /// The server's certificate is for another name.
+    UpstreamTlsName,
+    /// There is no TLS with the server for another reason.
+    UpstreamTlsHandshake,
+    /// The connection stood, but not its TLS session in time.
+    UpstreamTlsTimeout,
     /// The server broke the connection before the response head.
     UpstreamReset,
     /// The server closed the connection before the response head.
@@ -141,11 +151,18 @@ impl Reason {
             | Self::OutOfDescriptors => 503,
             Self::ConnectRefused
             | Self::ConnectFailed
+            | Self::UpstreamTlsUntrusted
+            | Self::UpstreamTlsExpired
+            | Self::UpstreamTlsName
+            | Self::UpstreamTlsHandshake
             | Self::UpstreamReset
             | Self::UpstreamClosed
             | Self::ResponseTruncated
             | Self::BadResponse(_) => 502,
-            Self::ConnectTimeout | Self::ResponseTimeout | Self::UpstreamIdle => 504,
+            Self::ConnectTimeout
+            | Self::UpstreamTlsTimeout
+            | Self::ResponseTimeout
+            | Self::UpstreamIdle => 504,
         }
     }
 
@@ -172,6 +189,11 @@ impl Reason {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::UpstreamTlsUntrusted => "upstream_tls_untrusted",
+            Self::UpstreamTlsExpired => "upstream_tls_expired",
+            Self::UpstreamTlsName => "upstream_tls_name",
+            Self::UpstreamTlsHandshake => "upstream_tls_handshake",
+            Self::UpstreamTlsTimeout => "upstream_tls_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamClosed => "upstream_closed",
             Self::BadResponse(_) => "bad_response",
@@ -187,8 +209,13 @@ impl Reason {
     /// What it says about the server; `None` if nothing.
     pub fn kind(self) -> Option<FailureKind> {
         match self {
-            Self::ConnectRefused | Self::ConnectFailed => Some(FailureKind::Refused),
-            Self::ConnectTimeout => Some(FailureKind::ConnectTimeout),
+            Self::ConnectRefused
+            | Self::ConnectFailed
+            | Self::UpstreamTlsUntrusted
+            | Self::UpstreamTlsExpired
+            | Self::UpstreamTlsName
+            | Self::UpstreamTlsHandshake => Some(FailureKind::Refused),
+            Self::ConnectTimeout | Self::UpstreamTlsTimeout => Some(FailureKind::ConnectTimeout),
             Self::UpstreamReset | Self::UpstreamClosed | Self::ResponseTruncated => {
                 Some(FailureKind::Reset)
             }
@@ -201,7 +228,14 @@ impl Reason {
     /// Whether it is one of those after which another server is asked.
     pub fn is_among(self, on: &RetryOn) -> bool {
         match self {
-            Self::ConnectRefused | Self::ConnectTimeout | Self::ConnectFailed => on.connect,
+            Self::ConnectRefused
+            | Self::ConnectTimeout
+            | Self::ConnectFailed
+            | Self::UpstreamTlsUntrusted
+            | Self::UpstreamTlsExpired
+            | Self::UpstreamTlsName
+            | Self::UpstreamTlsHandshake
+            | Self::UpstreamTlsTimeout => on.connect,
             Self::UpstreamReset | Self::UpstreamClosed => on.reset,
             Self::ResponseTimeout | Self::UpstreamIdle => on.timeout,
             // These say nothing about the next server.
@@ -272,6 +306,13 @@ mod tests {
                 bad_response,
             ],
             [R::UpstreamClosed, R::ResponseTimeout, R::UpstreamIdle, R::ResponseTruncated, R::Loop],
+            [
+                R::UpstreamTlsUntrusted,
+                R::UpstreamTlsExpired,
+                R::UpstreamTlsName,
+                R::UpstreamTlsHandshake,
+                R::UpstreamTlsTimeout,
+            ],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::NoRoute, R::NoServers],
         ]
         .concat()

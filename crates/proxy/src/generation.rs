@@ -59,6 +59,8 @@ pub(crate) struct KnownServer {
     /// When its last failure was written to the process log, and how many were not since.
     told: Cell<Option<Instant>>,
     untold: Cell<u64>,
+    /// What exactly was wrong with its last failure, where the reason does not say it all.
+    complaint: Cell<Option<Box<str>>>,
 }
 
 /// A server that fails is told of once in this time; a broken one fails thousands of times a second.
@@ -73,6 +75,16 @@ impl KnownServer {
         }
         self.told.set(Some(now));
         Some(self.untold.take())
+    }
+
+    /// Notes what exactly is wrong with it, for when its failure is told of.
+    pub(crate) fn complain(&self, text: Box<str>) {
+        self.complaint.set(Some(text));
+    }
+
+    /// What was noted since last asked.
+    pub(crate) fn complaint(&self) -> Option<Box<str>> {
+        self.complaint.take()
     }
 }
 
@@ -195,6 +207,7 @@ impl PoolState {
                 counters,
                 told: Cell::new(None),
                 untold: Cell::new(0),
+                complaint: Cell::new(None),
             });
             while known.len() <= slot {
                 known.push(entry.clone());

@@ -10,6 +10,8 @@ use evenkeel_config::model::{
     Action, Address, HostRewrite, Listener, ListenerId, PolicyId, Pool, PoolId, RouteId, Sticky,
 };
 
+use rustls::pki_types::ServerName;
+
 use crate::http::affinity::Stickiness;
 use crate::policy::Chain;
 use crate::route::Table;
@@ -103,6 +105,9 @@ pub struct Target {
     pub priority: u32,
     /// Where to connect, best first; a name that could not be resolved has none.
     pub addresses: Arc<[SocketAddr]>,
+    /// What its certificate is for: its name as configured, else its address; `None` if no
+    /// certificate can be.
+    pub name: Option<ServerName<'static>>,
 }
 
 impl Snapshot {
@@ -209,6 +214,10 @@ fn targets(pool: &Pool, resolved: &Resolved) -> Vec<Target> {
         weight: server.weight,
         priority: server.priority,
         addresses: resolved.addresses(&server.address).into(),
+        name: match &server.address {
+            Address::Socket(socket) => Some(socket.ip().into()),
+            Address::Name(name, _) => ServerName::try_from(name.clone()).ok(),
+        },
     };
     pool.servers.iter().map(target).collect()
 }

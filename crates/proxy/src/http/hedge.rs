@@ -3,6 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -18,7 +19,8 @@ use crate::generation::Leased;
 use crate::http::body::{Pump, Sink, Source};
 use crate::http::client_watch::ClientWatch;
 use crate::http::exchange::Exchange;
-use crate::http::upstream::{self, Arrived, Attempt, Flight, Verdict, connect};
+use crate::http::upstream::connect::{self, Progress};
+use crate::http::upstream::{self, Arrived, Attempt, Flight, Verdict};
 use crate::http::{forwarded, tries};
 use crate::snapshot::PoolSettings;
 
@@ -35,6 +37,7 @@ type Opening = Pin<Box<dyn Future<Output = Result<Channel, Reason>>>>;
 enum Stage {
     Connecting {
         opening: Opening,
+        progress: Rc<Progress>,
         counted: Connection,
         until: Instant,
     },
@@ -79,7 +82,7 @@ impl Runner {
         lease: Leased,
     ) -> Result<Self, (Leased, Failure)> {
         let now = runtime::now();
-        if let Some(kept) = upstream::take_any_kept(&lease) {
+        if let Some(kept) = upstream::take_any_kept(&lease, settings) {
             let flight = Flight::new(exchange, kept, true);
             let mut runner = Self::first(lease, now, flight);
             runner.start(exchange, settings);
@@ -90,9 +93,12 @@ impl Runner {
             Err(failure) => return Err((lease, failure)),
         };
         let (worker, known) = (exchange.connection.worker.clone(), lease.known().clone());
-        let opening = Box::pin(async move { connect::open(&worker, &known.target).await });
+        let (tls, progress) = (settings.tls.clone(), Rc::new(Progress::default()));
+        let told = progress.clone();
+        let opening = async move { connect::open(&worker, tls.as_deref(), &known, &told).await };
+        let opening = Box::pin(opening);
         let until = now + settings.config.timeouts.connect;
-        let stage = Stage::Connecting { opening, counted, until };
+        let stage = Stage::Connecting { opening, progress, counted, until };
         Ok(Self { lease, begun: now, stage })
     }
 
@@ -114,12 +120,15 @@ impl Runner {
         context: &RequestContext,
     ) -> Poll<Event> {
         match &mut self.stage {
-            Stage::Connecting { opening, until, .. } => {
+            Stage::Connecting { opening, progress, until, .. } => {
                 if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
                     return Poll::Ready(Event::Connected(opened));
                 }
                 match *until <= runtime::now() {
-                    true => Poll::Ready(Event::Connected(Err(Reason::ConnectTimeout))),
+                    true => {
+                        let reason = progress.is_late(self.lease.known());
+                        Poll::Ready(Event::Connected(Err(reason)))
+                    }
                     false => Poll::Pending,
                 }
             }
@@ -150,7 +159,9 @@ impl Runner {
                 idle.borrow_mut().put(self.lease.server, flight.connection);
                 return self.lease;
             }
-            flight.give_up(exchange);
+            if let Some(complaint) = flight.give_up(exchange) {
+                self.lease.known().complain(complaint);
+            }
         }
         self.lease
     }

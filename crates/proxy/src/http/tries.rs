@@ -478,12 +478,14 @@ fn note_failure(exchange: &Exchange<'_>, lease: Leased, reason: Reason, latency:
 /// Counts a server's failure, and says in the process log which server did what, once in a while.
 fn tell(exchange: &Exchange<'_>, known: &KnownServer, reason: Reason, now: Instant) {
     known.counters.failures.add(1);
+    let why = known.complaint();
     let pool = exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id));
     if let Some(untold) = known.tells(now) {
         tracing::warn!(
             pool = %pool.map_or("", |pool| pool.config.name.as_str()),
             server = %known.target.key,
             reason = %reason.word(),
+            why = why.as_deref(),
             request_id = %exchange.request_id.text(),
             untold,
             "server failed"

@@ -3,6 +3,7 @@
 //! [`Session`]. Key material is read by the control plane and comes in with a snapshot; nothing here
 //! touches a file.
 
+mod client;
 mod stream;
 
 use std::collections::HashMap;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 use evenkeel_runtime::TcpStream;
 
+pub use self::client::{ClientSettings, ClientTls, Trust};
+pub(crate) use self::client::{Complaint, refusal};
 pub(crate) use self::stream::TlsStream;
 
 /// What listeners and pools need for TLS, made from files before a snapshot is compiled.
@@ -26,13 +29,6 @@ pub struct Materials {
 pub struct ServerTls {
     /// For connections over TCP.
     pub config: Arc<rustls::ServerConfig>,
-}
-
-/// How a pool's servers are spoken to.
-#[derive(Debug)]
-pub struct ClientTls {
-    /// For connections over TCP.
-    pub config: Arc<rustls::ClientConfig>,
 }
 
 /// What a client's handshake settled, for as long as its connection lasts.

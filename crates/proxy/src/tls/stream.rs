@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead as _, IoSlice, Read, Write};
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use evenkeel_runtime::TcpStream;
 use rustls::Connection;
@@ -12,6 +12,9 @@ use rustls::Connection;
 /// Plaintext sealed at once: a few full records (RFC 8446 §5.1). What the kernel does not take of it
 /// is all that one connection holds.
 const SEAL_MAX: usize = 32 * 1024;
+
+/// Reads of up to 4 KiB that a look for input makes: far more than the tickets of any server take.
+const UNREAD_MAX: usize = 16;
 
 /// See the module's head. All methods take `&self`, so that one task can pump both directions.
 pub(crate) struct TlsStream {
@@ -127,8 +130,27 @@ impl TlsStream {
         Poll::Ready(Ok(self.sealed.replace(0)))
     }
 
+    /// Whether ALPN came to this protocol (RFC 7301); after the handshake.
+    pub(crate) fn has_agreed_on(&self, protocol: &[u8]) -> bool {
+        self.session.borrow().alpn_protocol() == Some(protocol)
+    }
+
+    /// Whether there is plaintext, the end, or an error. Records without any are no input: a server
+    /// sends tickets when it likes (RFC 8446 §4.6.1), also on a connection that nobody reads from.
     pub(crate) fn has_input(&self) -> bool {
-        is_at_hand(&mut self.session.borrow_mut()) || self.tcp.has_input()
+        let session = &mut *self.session.borrow_mut();
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..UNREAD_MAX {
+            if is_at_hand(session) {
+                return true;
+            }
+            match self.poll_refill(cx, session) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return true,
+            }
+        }
+        true
     }
 
     /// Says `close_notify` (RFC 8446 §6.1), so that the peer knows that nothing was cut off, then FIN.

@@ -1,5 +1,7 @@
-//! A new connection to a server, within the pool's connect timeout.
+//! A new connection to a server, with its TLS session if the pool wants one, within the pool's
+//! connect timeout.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -11,9 +13,10 @@ use evenkeel_runtime::{self as runtime, ConnectOptions, TcpStream};
 use super::UpstreamConnection;
 use crate::channel::Channel;
 use crate::failure::{Failure, Reason};
-use crate::generation::Leased;
+use crate::generation::{KnownServer, Leased};
 use crate::http::exchange::Exchange;
-use crate::snapshot::{PoolSettings, Target};
+use crate::snapshot::PoolSettings;
+use crate::tls::{ClientTls, Complaint, TlsStream};
 use crate::worker::Worker;
 
 /// Connects to the first of the server's addresses that answers. The timeout is for all of them.
@@ -30,8 +33,9 @@ pub(super) async fn connect(
         limit = limit.min(time);
     }
     state.allow_until(runtime::now() + limit);
-    let target = &lease.known().target;
-    let mut opening = pin!(open(&exchange.connection.worker, target));
+    let progress = Progress::default();
+    let worker = &exchange.connection.worker;
+    let mut opening = pin!(open(worker, settings.tls.as_deref(), lease.known(), &progress));
     let opened = poll_fn(|cx| {
         if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
             return Poll::Ready(Some(opened));
@@ -39,7 +43,7 @@ pub(super) async fn connect(
         state.timer.poll_expired(cx).map(|()| None)
     });
     match opened.await {
-        None => Err(Failure::unsent(Reason::ConnectTimeout)),
+        None => Err(Failure::unsent(progress.is_late(lease.known()))),
         Some(Err(reason)) => Err(Failure::unsent(reason)),
         Some(Ok(stream)) => Ok(into_connection(stream, settings, counted)),
     }
@@ -52,17 +56,67 @@ pub(crate) fn count(lease: &Leased) -> Result<Connection, Failure> {
     lease.connect().ok_or_else(full)
 }
 
+/// How far the opening of a connection has come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// The connection stands, its TLS session does not yet.
+    shaking: Cell<bool>,
+}
+
+impl Progress {
+    /// Why there is no connection when its time is over.
+    pub(crate) fn is_late(&self, known: &KnownServer) -> Reason {
+        if !self.shaking.get() {
+            return Reason::ConnectTimeout;
+        }
+        known.complain("it did not finish the handshake within `timeouts.connect`".into());
+        Reason::UpstreamTlsTimeout
+    }
+}
+
 /// Tries one address after the other; has no time limit of its own.
-pub(crate) async fn open(worker: &Worker, target: &Target) -> Result<Channel, Reason> {
+pub(crate) async fn open(
+    worker: &Worker,
+    tls: Option<&ClientTls>,
+    known: &KnownServer,
+    progress: &Progress,
+) -> Result<Channel, Reason> {
     let options = ConnectOptions::default();
     let mut last = Reason::ConnectFailed;
-    for address in target.addresses.iter() {
-        match TcpStream::connect(*address, &options).await {
-            Ok(stream) => return Ok(Channel::Plain(stream)),
-            Err(error) => last = classify(worker, &error),
+    for address in known.target.addresses.iter() {
+        let tcp = match TcpStream::connect(*address, &options).await {
+            Ok(tcp) => tcp,
+            Err(error) => {
+                last = classify(worker, &error);
+                continue;
+            }
+        };
+        let Some(tls) = tls else { return Ok(Channel::Plain(tcp)) };
+        progress.shaking.set(true);
+        match shake_hands(tls, tcp, known).await {
+            Ok(stream) => return Ok(Channel::Tls(stream)),
+            Err(complaint) => {
+                last = complaint.reason;
+                known.complain(complaint.text);
+            }
         }
+        progress.shaking.set(false);
     }
     Err(last)
+}
+
+async fn shake_hands(
+    tls: &ClientTls,
+    tcp: TcpStream,
+    known: &KnownServer,
+) -> Result<Box<TlsStream>, Complaint> {
+    let stream = Box::new(tls.connect(tcp, known.target.name.as_ref())?);
+    let shaken = poll_fn(|cx| stream.poll_handshake(cx)).await;
+    shaken.map_err(|error| Complaint::of_io(&error))?;
+    match tls.complain(&stream) {
+        Some(complaint) => Err(complaint),
+        None => Ok(stream),
+    }
 }
 
 /// A connection that has just been opened.
@@ -75,6 +129,7 @@ pub(crate) fn into_connection(
     let keep = &settings.config.keep_alive;
     Box::new(UpstreamConnection {
         stream,
+        tls: settings.tls.clone(),
         opened: now,
         idle_since: now,
         idle_max: keep.idle,

@@ -1,6 +1,7 @@
 //! A request under way on one connection, and its answer's head as it comes in. Owns reading and
 //! parsing; not how long it may take.
 
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use crate::buffer::{Buffer, Stock};
 use crate::failure::Reason;
 use crate::http::exchange::Exchange;
 use crate::http::interim;
+use crate::tls;
 
 /// Largest response head: 64 KiB in 200 fields. Beyond: 502.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, line: 16 * 1024, fields: 200 };
@@ -31,6 +33,8 @@ pub(crate) struct Flight {
     pub(crate) answered: bool,
     pub(crate) request_sent: bool,
     pub(crate) request_broken: bool,
+    /// What exactly was wrong, where the reason of its loss does not say it all.
+    complaint: Option<Box<str>>,
     /// Since when the response is waited for.
     pub(crate) sent_at: Option<Instant>,
 }
@@ -73,6 +77,7 @@ impl Flight {
             answered: false,
             request_sent: false,
             request_broken: false,
+            complaint: None,
             sent_at: None,
         }
     }
@@ -106,16 +111,28 @@ impl Flight {
                     let reason = Reason::UpstreamClosed;
                     return Poll::Ready(Arrived::Lost { reason, closed: true });
                 }
-                Poll::Ready(Err(_)) => {
-                    let reason = Reason::UpstreamReset;
-                    return Poll::Ready(Arrived::Lost { reason, closed: false });
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(self.lost(&error)),
                 Poll::Ready(Ok(read)) => self.buffer.extend(read),
             }
             self.answered = true;
             if let Some(arrived) = self.parse(context) {
                 return Poll::Ready(arrived);
             }
+        }
+    }
+
+    /// Before the head was complete.
+    fn lost(&mut self, error: &io::Error) -> Arrived {
+        if let Some(refusal) = tls::refusal(error).filter(|_| !self.reused && !self.answered) {
+            self.complaint = Some(refusal.text);
+            return Arrived::Lost { reason: refusal.reason, closed: false };
+        }
+        match error.kind() {
+            // Of a TLS session without its end, but of a connection in order.
+            io::ErrorKind::UnexpectedEof => {
+                Arrived::Lost { reason: Reason::UpstreamClosed, closed: true }
+            }
+            _ => Arrived::Lost { reason: Reason::UpstreamReset, closed: false },
         }
     }
 
@@ -180,10 +197,11 @@ impl Flight {
         }
     }
 
-    /// Gives back what was borrowed; the connection is closed.
-    pub(crate) fn give_up(self, exchange: &Exchange<'_>) {
+    /// Gives back what was borrowed; the connection is closed. What exactly was wrong, if it is known.
+    pub(crate) fn give_up(self, exchange: &Exchange<'_>) -> Option<Box<str>> {
         exchange.connection.worker.stock.give(self.buffer);
         exchange.connection.worker.heads.give_response(self.head);
+        self.complaint
     }
 }
 

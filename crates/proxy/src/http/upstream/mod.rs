@@ -6,6 +6,7 @@ pub(crate) mod connect;
 mod flight;
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -29,10 +30,13 @@ use crate::http::exchange::Exchange;
 use crate::http::patience::Patience;
 use crate::http::{forwarded, sign_in};
 use crate::snapshot::PoolSettings;
+use crate::tls::ClientTls;
 
 /// A connection to a server.
 pub(crate) struct UpstreamConnection {
     pub(crate) stream: Channel,
+    /// By what its TLS session was made.
+    tls: Option<Arc<ClientTls>>,
     opened: Instant,
     /// When it was last given back.
     idle_since: Instant,
@@ -53,10 +57,12 @@ impl UpstreamConnection {
             && (!self.stream.has_input() || plant::is(Bug::ReuseUnread))
     }
 
-    /// Usable, and to where the leased server is now: its name may mean another address by now.
-    fn may_serve(&self, lease: &Leased, now: Instant) -> bool {
+    /// Usable, and to where the leased server is now and as it is spoken to now: its name may mean
+    /// another address by now, and others may be trusted.
+    fn may_serve(&self, lease: &Leased, settings: &PoolSettings, now: Instant) -> bool {
         let addresses = &lease.known().target.addresses;
-        addresses.contains(&self.stream.peer_addr()) && self.is_usable(now)
+        let is_same = self.tls.as_ref().map(Arc::as_ptr) == settings.tls.as_ref().map(Arc::as_ptr);
+        is_same && addresses.contains(&self.stream.peer_addr()) && self.is_usable(now)
     }
 }
 
@@ -105,7 +111,7 @@ pub(crate) async fn send(
     let mut fresh = false;
     loop {
         if flight.is_none() {
-            let kept = if fresh { None } else { take_kept(exchange, lease, pump) };
+            let kept = if fresh { None } else { take_kept(exchange, settings, lease, pump) };
             let reused = kept.is_some();
             exchange.reused = reused;
             let connection = match kept {
@@ -128,11 +134,16 @@ pub(crate) async fn send(
             Received::Head => return Attempt::Answered(ended.into_answer()),
             Received::Late => return Attempt::Late,
             Received::Lost { reason, closed } => {
-                let unsent = ended.is_unsent() || (closed && ended.was_not_seen());
+                // Whoever refuses our certificate has read nothing of the request.
+                let unsent = ended.is_unsent()
+                    || (closed && ended.was_not_seen())
+                    || reason == Reason::UpstreamTlsHandshake;
                 let idempotent = exchange.head.method.is_idempotent();
                 let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
                 let died_idle = ended.reused && !ended.answered;
-                ended.give_up(exchange);
+                if let Some(complaint) = ended.give_up(exchange) {
+                    known.complain(complaint);
+                }
                 if died_idle && pump.is_replayable() && may_repeat {
                     // The server is not to blame.
                     known.counters.stale.add(1);
@@ -178,6 +189,7 @@ const RECENT: Duration = Duration::from_secs(1);
 /// A kept connection on which this request may be sent.
 fn take_kept(
     exchange: &Exchange<'_>,
+    settings: &PoolSettings,
     lease: &Leased,
     pump: &Pump,
 ) -> Option<Box<UpstreamConnection>> {
@@ -185,13 +197,13 @@ fn take_kept(
     let now = runtime::now();
     // A body that is still arriving cannot be sent again either, once it has passed through.
     if exchange.head.method.is_idempotent() && pump.fits(exchange.buffer.filled().len()) {
-        return idle.take(lease.server, |kept| kept.may_serve(lease, now));
+        return idle.take(lease.server, |kept| kept.may_serve(lease, settings, now));
     }
     let newest = idle.newest(lease.server)?;
     if now.saturating_duration_since(newest.idle_since) > RECENT {
         return None; // the others are older still; they stay for requests that can be repeated
     }
-    idle.take(lease.server, |kept| kept.may_serve(lease, now))
+    idle.take(lease.server, |kept| kept.may_serve(lease, settings, now))
 }
 
 /// Puts away an answer that nobody gets. Its connection is kept if all of it is here already: what is
@@ -228,9 +240,12 @@ pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head
 }
 
 /// A kept connection for a request that can be sent again.
-pub(crate) fn take_any_kept(lease: &Leased) -> Option<Box<UpstreamConnection>> {
+pub(crate) fn take_any_kept(
+    lease: &Leased,
+    settings: &PoolSettings,
+) -> Option<Box<UpstreamConnection>> {
     let now = runtime::now();
-    lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.may_serve(lease, now))
+    lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.may_serve(lease, settings, now))
 }
 
 /// Counts a request that goes out.
