@@ -1,5 +1,5 @@
-//! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112). No sockets, no clock; the caller owns the
-//! buffers, and a head is an index into them.
+//! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112), and what frames of HTTP/2 cost (RFC 9113). No
+//! sockets, no clock; the caller owns the buffers, and a head is an index into them.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
@@ -7,6 +7,7 @@ pub mod claims;
 pub mod cookie;
 pub mod fields;
 mod framing;
+pub mod h2;
 pub mod host;
 pub mod known;
 mod lines;
