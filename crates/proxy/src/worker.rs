@@ -2,15 +2,17 @@
 //! that nothing here is locked. Owns the life of a worker from its start to the end of its drain.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::Rng;
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, mailbox};
+use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, Timer, mailbox};
 
 use crate::access_log::{LogBuffers, LogSinks};
 use crate::buffer::Stock;
@@ -207,15 +209,32 @@ impl Worker {
         }
     }
 
-    /// The latest entrance of a listener at an address.
-    pub(crate) fn entrance(&self, key: ListenerKey, address: SocketAddr) -> Option<Rc<Entrance>> {
-        let entrances = self.entrances.borrow();
-        entrances.iter().rev().find(|e| e.key == key && e.address == address).cloned()
+    /// Where a connection of another worker came in: the latest entrance of its listener at its
+    /// address, or one without a socket, since workers open theirs one after the other. `None` if
+    /// the listener is not known, or not any more.
+    pub(crate) fn entrance_of(&self, handover: &Handover) -> Option<Rc<Entrance>> {
+        let Handover { listener: key, address, connections, .. } = handover;
+        let mut entrances = self.entrances.borrow_mut();
+        let is = |entrance: &&Rc<Entrance>| entrance.key == *key && entrance.address == *address;
+        if let Some(entrance) = entrances.iter().rev().find(is) {
+            return Some(entrance.clone());
+        }
+        self.generation().listener(*key)?;
+        let entrance = Entrance::new(*key, *address, connections.clone());
+        entrances.push(entrance.clone());
+        Some(entrance)
     }
 
     /// No new exchange may begin on a connection after the one in progress.
     pub(crate) fn is_draining(&self) -> bool {
         self.drain.get().is_some()
+    }
+
+    /// A drain has come to its end: nothing is accepted any more and nothing is open, or its time
+    /// is over.
+    fn is_over(&self, drain: Drain, now: Instant) -> bool {
+        let accepts = || self.entrances.borrow().iter().any(|entrance| entrance.accepts.get());
+        now >= drain.tunnels_until || self.registry.is_empty() && !accepts()
     }
 
     /// Tells the pools that this worker does not stand still.
@@ -267,7 +286,7 @@ pub async fn serve(setup: Setup) {
     worker.shared.adopt(index, publication.number);
     drop(publication);
     runtime::spawn(keep_house(Rc::downgrade(&worker)));
-    while let Some(command) = inbox.recv().await {
+    while let Some(command) = next(&worker, &mut inbox).await {
         match command {
             Command::Adopt(adoption) => worker.adopt(*adoption),
             Command::Take(handover) => listener::take_over(&worker, handover),
@@ -279,7 +298,6 @@ pub async fn serve(setup: Setup) {
                 worker.drain.set(Some(drain));
                 worker.entrances.borrow().iter().for_each(|entrance| entrance.leave(drain));
                 worker.registry.hurry_idle(runtime::now() + drain.idle_grace, |_| true);
-                runtime::spawn(watch_drain(worker.clone(), drain));
             }
             Command::Stop => break,
         }
@@ -287,12 +305,44 @@ pub async fn serve(setup: Setup) {
     worker.logs.flush();
 }
 
+/// The next order. While draining, what outlives the deadlines is cut, and `None` once nothing is
+/// left and nobody can hand over a connection any more: whoever still wants to serves it himself.
+async fn next(worker: &Worker, inbox: &mut mailbox::Receiver<Command>) -> Option<Command> {
+    let (look, mut is_closed) = (Timer::new(), false);
+    poll_fn(|cx| {
+        loop {
+            let order = inbox.poll_recv(cx);
+            let Some(drain) = worker.drain.get() else { return order };
+            let now = runtime::now();
+            match order {
+                Poll::Ready(Some(command)) => return Poll::Ready(Some(command)),
+                Poll::Ready(None) if worker.is_over(drain, now) => return Poll::Ready(None),
+                // Once more: what came before it was closed is served.
+                Poll::Pending if !is_closed && worker.is_over(drain, now) => {
+                    inbox.close();
+                    is_closed = true;
+                }
+                _ if look.deadline().is_some() && look.poll_expired(cx).is_pending() => {
+                    return Poll::Pending;
+                }
+                _ => {
+                    if now >= drain.requests_until {
+                        worker.registry.cut(now, Running::Requests, |_| true);
+                    }
+                    look.set(now + DRAIN_LOOK);
+                }
+            }
+        }
+    })
+    .await
+}
+
 /// Cuts what outlives the drain of one entrance, and forgets it when nothing is left.
 async fn watch_entrance(worker: Rc<Worker>, entrance: Rc<Entrance>, drain: Drain) {
     let of = |state: &ConnectionState| Rc::ptr_eq(&state.entrance, &entrance);
     // At least the grace: a connection may still be on its way from another worker.
     runtime::sleep(drain.idle_grace).await;
-    while entrance.open.get() > 0 {
+    while entrance.accepts.get() || entrance.open.get() > 0 {
         let now = runtime::now();
         if now >= drain.tunnels_until {
             worker.registry.cut(now, Running::All, of);
@@ -304,29 +354,6 @@ async fn watch_entrance(worker: Rc<Worker>, entrance: Rc<Entrance>, drain: Drain
         runtime::sleep(DRAIN_LOOK).await;
     }
     worker.entrances.borrow_mut().retain(|other| !Rc::ptr_eq(other, &entrance));
-}
-
-/// Cuts what outlives the drain's deadlines, and ends the worker when nothing is left.
-async fn watch_drain(worker: Rc<Worker>, drain: Drain) {
-    loop {
-        let now = runtime::now();
-        if now >= drain.requests_until {
-            worker.registry.cut(now, Running::Requests, |_| true);
-        }
-        if now >= drain.tunnels_until || worker.registry.is_empty() {
-            break;
-        }
-        runtime::sleep(DRAIN_LOOK).await;
-    }
-    if let Some(own) = worker.peers.get(worker.index) {
-        // The inbox is bounded; one that stays full means that nobody listens any more.
-        for _ in 0..100 {
-            if own.try_send(Command::Stop).is_ok() {
-                return;
-            }
-            runtime::sleep(DRAIN_LOOK).await;
-        }
-    }
 }
 
 async fn keep_house(worker: std::rc::Weak<Worker>) {

@@ -1,5 +1,7 @@
 //! Bounded queues between threads.
 
+use std::task::{Context, Poll};
+
 use tokio::sync::mpsc;
 
 /// The sending end; anyone's.
@@ -45,5 +47,15 @@ impl<T> Receiver<T> {
     /// The next message; `None` once all senders are gone.
     pub async fn recv(&mut self) -> Option<T> {
         self.0.recv().await
+    }
+
+    /// The next message; `None` once all senders are gone, or it is closed and nothing is left.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(cx)
+    }
+
+    /// Nothing can be left in it from now on; what is in it can still be taken out.
+    pub fn close(&mut self) {
+        self.0.close();
     }
 }

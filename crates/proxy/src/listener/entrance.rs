@@ -22,6 +22,8 @@ pub(crate) struct Entrance {
     pub(crate) connections: Arc<Gauge>,
     /// Of these, this entrance's in this worker.
     pub(crate) open: Cell<usize>,
+    /// Whether this worker still accepts from its socket.
+    pub(crate) accepts: Cell<bool>,
     drain: Cell<Option<Drain>>,
     wake: Timer,
     /// The last generation that has the listener, once there is a later one.
@@ -35,6 +37,7 @@ impl Entrance {
             address,
             connections,
             open: Cell::new(0),
+            accepts: Cell::new(false),
             drain: Cell::new(None),
             wake: Timer::new(),
             last: RefCell::new(None),

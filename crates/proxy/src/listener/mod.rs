@@ -35,7 +35,12 @@ const TELL_AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts accepting.
 pub(crate) fn spawn(worker: &Rc<Worker>, entrance: Rc<Entrance>, socket: TcpListener) {
-    runtime::spawn(accept_loop(worker.clone(), entrance, socket));
+    entrance.accepts.set(true);
+    let worker = worker.clone();
+    runtime::spawn(async move {
+        accept_loop(&worker, &entrance, socket).await;
+        entrance.accepts.set(false);
+    });
 }
 
 enum Accepted {
@@ -46,13 +51,13 @@ enum Accepted {
     Done(io::Result<(TcpStream, SocketAddr)>),
 }
 
-async fn accept_loop(worker: Rc<Worker>, entrance: Rc<Entrance>, socket: TcpListener) {
+async fn accept_loop(worker: &Rc<Worker>, entrance: &Rc<Entrance>, socket: TcpListener) {
     let is_left = || entrance.drain().is_some() || worker.is_draining();
     let mut told = None;
     loop {
         let accepted = poll_fn(|cx| {
             // Asked at each wake-up: another worker may have filled the listener meanwhile.
-            if !is_left() && is_full(&worker, &entrance) {
+            if !is_left() && is_full(worker, entrance) {
                 return Poll::Ready(Accepted::Full);
             }
             // The queue first: what is in it was promised a connection by the kernel.
@@ -65,7 +70,7 @@ async fn accept_loop(worker: Rc<Worker>, entrance: Rc<Entrance>, socket: TcpList
             Accepted::Full => runtime::sleep(REST).await,
             Accepted::Woken if is_left() => return,
             Accepted::Woken => {}
-            Accepted::Done(Ok((stream, peer))) => admit(&worker, &entrance, stream, peer),
+            Accepted::Done(Ok((stream, peer))) => admit(worker, entrance, stream, peer),
             Accepted::Done(Err(error)) if runtime::is_out_of_descriptors(&error) => {
                 let now = runtime::now();
                 if told.is_none_or(|told| now.saturating_duration_since(told) > TELL_AGAIN) {
@@ -177,7 +182,7 @@ fn hand_over(
 
 /// Serves a connection that another worker accepted and counted.
 pub(crate) fn take_over(worker: &Rc<Worker>, handover: Handover) {
-    let Some(entrance) = worker.entrance(handover.listener, handover.address) else {
+    let Some(entrance) = worker.entrance_of(&handover) else {
         // Left, drained and forgotten since it was sent: as if it had come a moment later.
         return connection::uncount(worker, &handover.connections, handover.peer.ip());
     };
