@@ -35,6 +35,19 @@ impl Held {
         Self { listener: listener.into(), configured, address, sockets, missing }
     }
 
+    /// The same sockets for another listener.
+    fn renamed(&self, listener: &str, configured: SocketAddr) -> Result<Self, String> {
+        let duplicates = |sockets: &Vec<Bound>| sockets.iter().map(Bound::duplicate).collect();
+        let sockets = self.sockets.iter().map(duplicates).collect::<std::io::Result<_>>();
+        Ok(Self {
+            listener: listener.into(),
+            configured,
+            address: self.address,
+            sockets: sockets.map_err(|error| bind::explain(listener, configured, &error))?,
+            missing: self.missing.clone(),
+        })
+    }
+
     /// Binds what workers miss; gives each its new one. What cannot be bound is told and done
     /// without.
     fn complete(&mut self) -> Vec<(usize, Bound)> {
@@ -102,12 +115,18 @@ impl Sockets {
         let left = left.map(|held| (held.listener.clone(), held.address)).collect();
         let mut opened = Vec::new();
         let mut refused = Vec::new();
-        for (listener, configured) in wanted {
+        for &(listener, configured) in &wanted {
             let is_held = |held: &Held| held.listener == listener && held.configured == configured;
             if self.held.iter().any(is_held) {
                 continue;
             }
-            match self.open(listener, configured, inherited) {
+            // Renamed: what waits in the queues of its old name is not to be lost.
+            let same_address = |held: &&Held| held.address == configured && !is_wanted(held);
+            let opening = match self.held.iter().find(same_address) {
+                Some(held) => held.renamed(listener, configured),
+                None => self.open(listener, configured, inherited),
+            };
+            match opening {
                 Ok(held) => opened.push(held),
                 Err(why) => refused.push(why),
             }
@@ -219,4 +238,44 @@ pub(crate) fn openings(offer: Offer, publication: &Publication) -> Vec<Opening> 
 pub(crate) fn key_of(publication: &Publication, name: &str) -> Option<ListenerKey> {
     let at = publication.snapshot.listeners.iter().position(|l| l.config.name == name)?;
     publication.listeners.get(at).map(|shared| shared.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn listeners(yaml: &str) -> Vec<Listener> {
+        let text = format!("listeners: {{ {yaml} }}\nroutes: [ {{ respond: {{ status: 204 }} }} ]");
+        let source = evenkeel_config::Source { name: "test".into(), text };
+        evenkeel_config::load(&[source], &|_| None).unwrap().config.listeners
+    }
+
+    fn change(sockets: &mut Sockets, yaml: &str) {
+        let (open, nothing) = (|_: &str| false, &mut Inherited::default());
+        let plan = sockets.plan(&listeners(yaml), open, nothing).map_err(|failure| failure.said());
+        sockets.commit(plan.unwrap());
+    }
+
+    /// What tells the sockets of a listener apart, whatever descriptors there are of them.
+    fn cookies(sockets: &Sockets, listener: &str) -> Vec<u64> {
+        let held = sockets.held().iter().filter(|held| held.listener == listener);
+        let bound = held.flat_map(|held| held.sockets.iter().flatten());
+        bound.map(|b| SockRef::from(&b.descriptor().unwrap()).cookie().unwrap()).collect()
+    }
+
+    #[test]
+    fn listeners_that_change_their_names_keep_their_queues() {
+        let free = || Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap().local_addr();
+        let (a, b) = (free(), free());
+        let mut sockets = Sockets::new(2);
+        change(&mut sockets, &format!("one: {{ bind: '{a}' }}, two: {{ bind: '{b}' }}"));
+        let (one, two) = (cookies(&sockets, "one"), cookies(&sockets, "two"));
+        assert_eq!((one.len(), two.len()), (2, 2));
+        change(&mut sockets, &format!("two: {{ bind: '{a}' }}, one: {{ bind: '{b}' }}"));
+        assert_eq!((cookies(&sockets, "two"), cookies(&sockets, "one")), (one.clone(), two));
+        change(&mut sockets, &format!("three: {{ bind: '{a}' }}"));
+        assert_eq!((cookies(&sockets, "three"), sockets.held().len()), (one, 1));
+    }
 }
