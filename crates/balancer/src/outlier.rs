@@ -75,12 +75,9 @@ pub(crate) fn judge(pool: &mut Pool, id: ServerId, case: Case, now: u64) {
     let mark_down =
         rules.mark_down.filter(|_| case.failed.is_some_and(FailureKind::is_unreachable));
     let in_a_row = match broken {
-        true => shared.failures.fetch_add(1, Relaxed).saturating_add(1),
+        true => shared.fail(now),
         false => {
-            // The line is shared by all workers: written only if there is something to forget.
-            if shared.failures.load(Relaxed) != 0 {
-                shared.failures.store(0, Relaxed);
-            }
+            shared.answer(case.begun);
             0
         }
     };

@@ -69,6 +69,8 @@ pub struct SharedServer {
     connections: Apart<AtomicU32>,
     /// Read by every request, written when something changes.
     pub(crate) failures: AtomicU32,
+    /// When the first of these was seen.
+    failing_since: AtomicU64,
     pub(crate) ejection: Gate,
     pub(crate) breaker: Gate,
     check: AtomicU8,
@@ -183,6 +185,7 @@ impl SharedServer {
             in_flight: Apart::default(),
             connections: Apart::default(),
             failures: AtomicU32::new(0),
+            failing_since: AtomicU64::new(0),
             ejection: Gate::default(),
             breaker: Gate::default(),
             check: AtomicU8::new(0),
@@ -303,6 +306,24 @@ impl SharedServer {
         let downs = self.downs.load(Relaxed);
         let counted = enter(&self.connections.0, most);
         counted.then(|| Connection { server: self.clone(), downs })
+    }
+
+    /// One more failure; how many that makes in a row.
+    pub(crate) fn fail(&self, now: u64) -> u32 {
+        let before = self.failures.fetch_add(1, Relaxed);
+        if before == 0 {
+            self.failing_since.store(now, Relaxed);
+        }
+        before.saturating_add(1)
+    }
+
+    /// It answered what began at `begun`. What was under way when it began to fail says nothing about
+    /// it since: a dying server's last answers are not to keep it in.
+    pub(crate) fn answer(&self, begun: u64) {
+        // The line is shared by all workers: written only if there is something to forget.
+        if self.failures.load(Relaxed) != 0 && begun >= self.failing_since.load(Relaxed) {
+            self.failures.store(0, Relaxed);
+        }
     }
 
     pub(crate) fn begin(&self, now: u64) {

@@ -120,23 +120,39 @@ fn a_server_that_dies_under_load_is_left_alone_within_100_ms_and_no_get_is_lost(
     let servers = [Moody::start(), Moody::start(), Moody::start()];
     let backends: Vec<&Backend> = servers.iter().map(|server| &server.backend).collect();
     let proxy = proxy(&backends, "");
-    const CLIENTS: usize = 32;
-    let (count, failed) = load(&proxy, CLIENTS, |score| {
-        score.await_more(1000);
-        a_while();
-        servers[0].becomes(RESETS);
-        score.await_more(1000);
-        a_while();
+    let (is_over, longest) = (AtomicBool::new(false), Mutex::new(Duration::ZERO));
+    let (_, failed) = std::thread::scope(|scope| {
+        scope.spawn(|| *longest.lock().unwrap() = longest_stall(&is_over));
+        let ended = load(&proxy, 32, |score| {
+            score.await_more(1000);
+            a_while();
+            servers[0].becomes(RESETS);
+            score.await_more(1000);
+            a_while();
+        });
+        is_over.store(true, SeqCst);
+        ended
     });
     assert_eq!(failed, []);
     let misdeeds = servers[0].misdeeds();
     let (first, last) = (misdeeds.first().unwrap(), misdeeds.last().unwrap());
-    let took = last.duration_since(*first);
-    // With fewer failures than eject, the penalty keeps it from all but a few. Where a machine is
-    // slow, what had been sent by then may fail later.
-    let hardly_any = misdeeds.len() * 1000 < count || misdeeds.len() <= CLIENTS;
-    let told = format!("{took:?}, {} of {count}", misdeeds.len());
-    assert!(took <= Duration::from_millis(100) || hardly_any, "{told}");
+    let (took, count) = (last.duration_since(*first), misdeeds.len());
+    // What was sent before the verdict waits for a core here and there until it is read.
+    let stalled = *longest.lock().unwrap();
+    let limit = Duration::from_millis(100) + stalled * 4;
+    assert!(took <= limit, "{count} in {took:?}, on a machine that stalls for {stalled:?}");
+}
+
+/// How long this machine keeps a thread waiting that could run.
+fn longest_stall(is_over: &AtomicBool) -> Duration {
+    let nap = Duration::from_millis(1);
+    let mut longest = Duration::ZERO;
+    while !is_over.load(SeqCst) {
+        let begun = Instant::now();
+        std::thread::sleep(nap);
+        longest = longest.max(begun.elapsed().saturating_sub(nap));
+    }
+    longest
 }
 
 #[test]

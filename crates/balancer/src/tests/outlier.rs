@@ -87,6 +87,30 @@ fn a_success_between_failures_and_an_applications_500_are_signs_of_life() {
 }
 
 #[test]
+fn answers_to_what_was_under_way_when_a_server_died_do_not_keep_it_in() {
+    let mut world = World::new(1, 2, consecutive());
+    let under_way: Vec<Lease> = (0..20).map(|_| world.pick(0).expect("a server")).collect();
+    world.pass(ms(3));
+    for (n, lease) in under_way.into_iter().filter(|lease| lease.server.slot == 0).enumerate() {
+        let outcome = if n % 2 == 0 { bad(FailureKind::Reset) } else { good() };
+        world.workers[0].finish(lease, outcome, world.now);
+        world.pass(ms(1));
+    }
+    assert_eq!(world.shared.ejected(), 1, "five failures, and answers between them");
+}
+
+#[test]
+fn an_answer_to_what_began_after_failures_were_seen_is_a_sign_of_life() {
+    let mut world = World::new(1, 2, consecutive());
+    for _ in 0..20 {
+        fail(&mut world, 0, 4);
+        world.pass(ms(1));
+        while world.request(0, |_| good()) != Ok(0) {}
+    }
+    assert_eq!(world.shared.ejected(), 0);
+}
+
+#[test]
 fn an_ejection_ends_on_probation_one_request_at_a_time_and_then_in_full() {
     let mut world = World::new(2, 3, consecutive());
     fail(&mut world, 1, 5);

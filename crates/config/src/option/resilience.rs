@@ -89,7 +89,7 @@ pub(crate) static OUTLIER: Object = Object {
             "consecutive",
             Count(0, 1000),
             Is("5"),
-            "Failures in a row that eject: refused, reset, timed out, truncated, malformed, 502, 503, 504. 0 is off.",
+            "Failures in a row that eject: refused, reset, timed out, truncated, malformed, 502, 503, 504. Answers to what was under way at the first of them do not count. 0 is off.",
         ),
         opt(
             "rate",
