@@ -286,6 +286,21 @@ impl SharedServer {
         self.pool.bump();
     }
 
+    /// Ejected until then, for the `times`th time lately, as another process had decided; for the
+    /// control plane, before anybody asks the server.
+    pub fn continue_ejection(&self, until: Instant, times: u32, now: Instant) {
+        let (until, now) = (self.pool.nanos(until), self.pool.nanos(now));
+        // Its place was found there.
+        if self.pool.claim_ejection(u32::MAX) {
+            if self.ejection.turn(Passage::Passing, Passage::Shut { until }, now) {
+                self.ejection.times.store(times, Relaxed);
+                self.pool.bump();
+            } else {
+                self.pool.release_ejection();
+            }
+        }
+    }
+
     /// Everything, for showing.
     pub fn standing(&self) -> Standing {
         Standing {

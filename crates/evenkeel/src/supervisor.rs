@@ -22,6 +22,7 @@ use crate::admin::Living;
 use crate::cli::refused;
 use crate::control::access_logs::AccessLogs;
 use crate::control::actor::Actor;
+use crate::control::carried::{self, Carried, Known};
 use crate::control::drains::Drains;
 use crate::control::intent::CommandLine;
 use crate::control::lookout::Lookout;
@@ -30,7 +31,7 @@ use crate::control::plane::{self, Plane};
 use crate::control::readings;
 pub(crate) use crate::control::readings::ServerReading;
 use crate::control::sockets::Sockets;
-use crate::control::state::{self, Kept, Pinned, Text};
+use crate::control::state::{self, Pinned, Text};
 use crate::control::view::Stand;
 use crate::control::wanted::{File, Wanted};
 use crate::control::{Handle, Message};
@@ -101,6 +102,8 @@ pub(crate) struct Start {
     pub(crate) pinned: Option<Pinned>,
     /// What that comes to.
     pub(crate) config: Config,
+    /// What a predecessor knew of servers.
+    known: Vec<Known>,
     /// What is doubtful about the file.
     pub(crate) warnings: Report,
     /// Said once there is a log.
@@ -119,12 +122,15 @@ impl Start {
         let (mut file, mut warnings) = File::read(sources).map_err(|report| refused(&report))?;
         let mut complaint = None;
         // What was changed at runtime would be lost: then rather no upgrade.
-        let carried = carried.filter(|value| !value.is_null()).map(serde_json::from_value::<Kept>);
+        let carried = carried.filter(|value| !value.is_null());
+        let carried = carried.map(serde_json::from_value::<Carried>);
         let carried = carried.transpose().map_err(|e| {
             let message =
                 format!("cannot understand what the old process was told at runtime: {e}");
             Failure::new(Exit::Runtime, message).with_help("restart instead of upgrading")
         })?;
+        let (carried, known) = carried.map(|carried| (carried.kept, carried.servers)).unzip();
+        let known = known.unwrap_or_default();
         let kept = match (carried, &file.config.admin.state) {
             (Some(carried), _) => Some(carried),
             (None, Some(path)) => state::read(path).unwrap_or_else(|why| {
@@ -143,12 +149,13 @@ impl Start {
         }
         let version = kept.version + 1;
         let (wanted, config) = Wanted::new(file, kept.overlay, version, command_line);
-        Ok(Self { pinned, warnings, complaint, ..Self::new(origin, wanted, config) })
+        Ok(Self { pinned, known, warnings, complaint, ..Self::new(origin, wanted, config) })
     }
 
     /// With this and nothing else.
     pub(crate) fn new(origin: Origin, wanted: Wanted, config: Config) -> Self {
-        Self { origin, wanted, pinned: None, config, warnings: Report::default(), complaint: None }
+        let (known, warnings) = (Vec::new(), Report::default());
+        Self { origin, wanted, pinned: None, config, known, warnings, complaint: None }
     }
 }
 
@@ -171,7 +178,7 @@ pub(crate) fn start(
     events: Events,
     inherited: &mut Inherited,
 ) -> Result<Running, Failure> {
-    let Start { origin, mut wanted, pinned, mut config, complaint, .. } = start;
+    let Start { origin, mut wanted, pinned, mut config, known, complaint, .. } = start;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|e| cannot_control(&e))?;
     let seed = RandomState::new().build_hasher().finish();
@@ -192,6 +199,7 @@ pub(crate) fn start(
     let mut ledger = Ledger::new(count);
     let resolved = plane::resolved(&addresses);
     let publication = ledger.publish(Snapshot::compile(&config, &resolved));
+    carried::take_over(&publication, &known, now);
     let shared = Shared::new(count, descriptors, seed);
     let counters: Arc<[Arc<WorkerCounters>]> = (0..count).map(|_| Arc::default()).collect();
     let (workers, inboxes): (Vec<_>, Vec<_>) =

@@ -350,6 +350,21 @@ fn clients_stay_with_their_servers_though_no_key_is_configured() {
 }
 
 #[test]
+fn a_server_that_was_ejected_is_not_asked_by_the_new_process_either() {
+    let (bad, good) = (Backend::start(|_, _| Then::Reset), Backend::named("good"));
+    let pool = "    balance: round_robin\n    outlier: { consecutive: 3, eject: 120s }\n";
+    let mut service = Service::start(&with_pool(&[&bad, &good], pool));
+    let ask = |service: &Service| (0..20).for_each(|_| service.assert_serves());
+    ask(&service);
+    let before = bad.count();
+    assert!((3..20).contains(&before), "{before}");
+    service.upgrade().unwrap();
+    ask(&service);
+    assert_eq!(bad.count(), before);
+    service.end();
+}
+
+#[test]
 fn one_upgrade_at_a_time_and_none_while_draining() {
     let gate = Gate::default();
     let held = gate.clone();

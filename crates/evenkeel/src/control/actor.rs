@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch as latest};
 
 pub(crate) use super::view::Stand;
 
-use self::ending::{Asked, find, servers};
+pub(super) use self::ending::servers;
+use self::ending::{Asked, find};
 use super::diff::{self, Difference};
 use super::drains::Drains;
 use super::intent::{self, Wishes};

@@ -5,6 +5,7 @@
 pub(crate) mod access_logs;
 pub(crate) mod actor;
 mod bind;
+pub(crate) mod carried;
 pub(crate) mod diff;
 pub(crate) mod drains;
 pub(crate) mod intent;

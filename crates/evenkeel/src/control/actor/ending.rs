@@ -210,7 +210,7 @@ impl Actor {
 const YEAR: Duration = Duration::from_secs(31_536_000);
 
 /// Every server of a publication, with its pool and its key.
-pub(super) fn servers(
+pub(in crate::control) fn servers(
     of: &Publication,
 ) -> impl Iterator<Item = (String, Box<str>, ServerShared)> + '_ {
     of.snapshot.pools.iter().zip(of.servers.iter()).flat_map(|(pool, shared)| {

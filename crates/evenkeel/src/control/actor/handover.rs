@@ -1,10 +1,12 @@
 //! How the actor lets a new process take over: what is changed meanwhile would be lost, so it is
 //! refused. Owns no part of the conversation with the new process.
 
+use evenkeel_runtime as runtime;
 use serde_json::Value;
 
 use super::{Actor, Answer};
 use crate::control::Message;
+use crate::control::carried::{self, Carried};
 use crate::upgrade::{self, Order, Upgraded};
 
 impl Actor {
@@ -18,7 +20,9 @@ impl Actor {
                 events.handed_over(upgraded);
             }
         };
-        let carried = serde_json::to_value(self.kept()).unwrap_or(Value::Null);
+        let servers = carried::known(&self.plane.publication, runtime::now());
+        let carried = Carried { kept: self.kept(), servers };
+        let carried = serde_json::to_value(carried).unwrap_or(Value::Null);
         let begun = match &self.held {
             Some(why) => Err(upgrade::Refused::at_start(why.clone())),
             None => self.upgrading.begin(order, self.plane.sockets.held(), carried, done),
