@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::ListenerId;
-use evenkeel_runtime::Timer;
+use evenkeel_runtime::{self as runtime, Timer};
 
 use crate::channel::Channel;
 use crate::generation::{Generation, KnownServer};
@@ -38,12 +38,26 @@ pub(crate) struct ConnectionState {
     pub(crate) entrance: Rc<Entrance>,
     /// Where its exchange was sent last.
     server: RefCell<Option<Rc<KnownServer>>>,
+    /// The connection that this is a stream of.
+    trunk: Option<Rc<ConnectionState>>,
+    /// It has streams, and wants to hear of a drain at once.
+    is_trunk: Cell<bool>,
+    /// Of its streams, those that are tunnels.
+    tunnels: Cell<u32>,
 }
 
 impl ConnectionState {
     /// It does something else now.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.set(phase);
+        let before = self.phase.replace(phase);
+        if let Some(trunk) = &self.trunk {
+            let tunnels = trunk.tunnels.get();
+            trunk.tunnels.set(match (before == Phase::Tunnel, phase == Phase::Tunnel) {
+                (false, true) => tunnels.saturating_add(1),
+                (true, false) => tunnels.saturating_sub(1),
+                _ => tunnels,
+            });
+        }
         if phase == Phase::Idle {
             self.server.take();
         }
@@ -58,6 +72,16 @@ impl ConnectionState {
     pub(crate) fn is_at(&self, pool: &str, server: &str) -> bool {
         let is = |at: &Rc<KnownServer>| *at.pool == *pool && *at.target.key == *server;
         self.server.borrow().as_ref().is_some_and(is)
+    }
+
+    /// It carries streams from now on.
+    pub(crate) fn become_trunk(&self) {
+        self.is_trunk.set(true);
+    }
+
+    /// It is a tunnel, or one of its streams is.
+    fn is_tunnel(&self) -> bool {
+        self.phase.get() == Phase::Tunnel || self.tunnels.get() > 0
     }
 
     /// It has to end now: what its exchange waits for is nobody's fault.
@@ -86,13 +110,20 @@ struct Slots {
 }
 
 impl Registry {
-    fn enter(&self, entrance: Rc<Entrance>) -> (usize, Rc<ConnectionState>) {
+    fn enter(
+        &self,
+        entrance: Rc<Entrance>,
+        trunk: Option<Rc<ConnectionState>>,
+    ) -> (usize, Rc<ConnectionState>) {
         let state = Rc::new(ConnectionState {
             timer: Timer::new(),
             phase: Cell::new(Phase::Idle),
             cut: Cell::new(false),
             entrance,
             server: RefCell::new(None),
+            trunk,
+            is_trunk: Cell::new(false),
+            tunnels: Cell::new(0),
         });
         let mut slots = self.slots.borrow_mut();
         let at = slots.free.pop().unwrap_or(slots.states.len());
@@ -118,10 +149,14 @@ impl Registry {
         slots.states.len() == slots.free.len()
     }
 
-    /// Of these connections those without a request are closed at `deadline` at the latest.
+    /// Of these connections those without a request are closed at `deadline` at the latest; those
+    /// that carry streams look at once, since they can tell their clients.
     pub(crate) fn hurry_idle(&self, deadline: Instant, which: impl Fn(&ConnectionState) -> bool) {
+        let now = runtime::now();
         for state in self.slots.borrow().states.iter().flatten() {
-            if state.phase.get() == Phase::Idle
+            if state.is_trunk.get() && which(state) {
+                state.timer.set(now);
+            } else if state.phase.get() == Phase::Idle
                 && which(state)
                 && state.timer.deadline().is_none_or(|at| at > deadline)
             {
@@ -138,7 +173,7 @@ impl Registry {
         which: impl Fn(&ConnectionState) -> bool,
     ) {
         for state in self.slots.borrow().states.iter().flatten() {
-            let spared = what == Running::Requests && state.phase.get() == Phase::Tunnel;
+            let spared = what == Running::Requests && state.is_tunnel();
             if !spared && which(state) && !state.cut.replace(true) {
                 state.timer.set(now);
             }
@@ -160,7 +195,6 @@ pub enum Running {
 pub(crate) enum Protocol {
     /// HTTP/1.0 or HTTP/1.1: each request says which.
     H1,
-    #[allow(dead_code, reason = "comes with its downstream side")]
     H2,
     #[allow(dead_code, reason = "comes with its downstream side")]
     H3,
@@ -178,11 +212,13 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
     /// The peer's address as it is told to servers.
-    pub(crate) peer_text: Box<str>,
+    pub(crate) peer_text: Rc<str>,
     pub(crate) opened: Instant,
     /// Requests begun on it.
     pub(crate) requests: Cell<u32>,
     slot: usize,
+    /// A stream of a connection is no connection to those who count them.
+    is_stream: bool,
 }
 
 impl Connection {
@@ -194,7 +230,7 @@ impl Connection {
         now: Instant,
     ) -> Self {
         entrance.open.set(entrance.open.get().saturating_add(1));
-        let (slot, state) = worker.registry.enter(entrance);
+        let (slot, state) = worker.registry.enter(entrance, None);
         let (peer, local) = (stream.peer_addr(), stream.local_addr());
         let peer_text = peer.ip().to_canonical().to_string().into();
         let requests = Cell::new(0);
@@ -210,6 +246,30 @@ impl Connection {
             opened: now,
             requests,
             slot,
+            is_stream: false,
+        }
+    }
+
+    /// A stream of `trunk`, with one request: like a connection of its own to drains and deadlines,
+    /// but not counted as one.
+    pub(crate) fn of_stream(trunk: &Self, stream: Channel) -> Self {
+        let worker = trunk.worker.clone();
+        let entrance = trunk.state.entrance.clone();
+        let (slot, state) = worker.registry.enter(entrance, Some(trunk.state.clone()));
+        state.enter(Phase::Busy);
+        Self {
+            worker,
+            stream,
+            protocol: trunk.protocol.clone(),
+            tls: trunk.tls.clone(),
+            state,
+            peer: trunk.peer,
+            local: trunk.local,
+            peer_text: trunk.peer_text.clone(),
+            opened: runtime::now(),
+            requests: Cell::new(1),
+            slot,
+            is_stream: true,
         }
     }
 
@@ -237,6 +297,10 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.worker.registry.leave(self.slot);
+        self.state.enter(Phase::Idle);
+        if self.is_stream {
+            return;
+        }
         let entrance = &self.state.entrance;
         entrance.open.set(entrance.open.get().saturating_sub(1));
         uncount(&self.worker, &entrance.connections, self.peer.ip());

@@ -5,6 +5,7 @@
 
 mod chance;
 mod clock;
+pub mod io;
 mod isolate;
 pub mod mailbox;
 mod os;

@@ -3,12 +3,16 @@
 //! which translates at its edge. Owns the choice between them; every method means what it means for
 //! a [`TcpStream`].
 
+pub(crate) mod wire;
+
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
+use evenkeel_codec::ResponseHead;
 use evenkeel_runtime::TcpStream;
 
+use crate::http::multiplex::ServerStream;
 use crate::tls::TlsStream;
 
 /// See the module's head. A write that is pending is repeated with the same bytes at its beginning,
@@ -16,6 +20,8 @@ use crate::tls::TlsStream;
 pub(crate) enum Channel {
     Plain(TcpStream),
     Tls(Box<TlsStream>),
+    /// A client's request among others.
+    Stream(Box<ServerStream>),
 }
 
 /// The same expression on whichever kind it is.
@@ -24,6 +30,7 @@ macro_rules! on {
         match $self {
             Channel::Plain($stream) => $what,
             Channel::Tls($stream) => $what,
+            Channel::Stream($stream) => $what,
         }
     };
 }
@@ -34,7 +41,7 @@ impl Channel {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
-            Self::Tls(_) => None,
+            Self::Tls(_) | Self::Stream(_) => None,
         }
     }
 
@@ -84,7 +91,20 @@ impl Channel {
 
     #[inline]
     pub(crate) fn has_input(&self) -> bool {
-        on!(self, stream => stream.has_input())
+        match self {
+            Self::Plain(stream) => stream.has_input(),
+            Self::Tls(stream) => stream.has_input(),
+            Self::Stream(_) => false, // asked of connections that are kept
+        }
+    }
+
+    /// Whether a server's answer is one that the client of this channel must not see, by the rules
+    /// of the version of HTTP that it speaks.
+    pub(crate) fn refuses(&self, answer: &ResponseHead, bytes: &[u8]) -> bool {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => false,
+            Self::Stream(stream) => stream.refuses(answer, bytes),
+        }
     }
 
     /// Ends this half: FIN, `close_notify`, or END_STREAM.
@@ -99,6 +119,10 @@ impl Channel {
 
     /// See [`TcpStream::peer_took_nothing_since`].
     pub(crate) fn peer_took_nothing_since(&self, written_before: u64) -> bool {
-        on!(self, stream => stream.peer_took_nothing_since(written_before))
+        match self {
+            Self::Plain(stream) => stream.peer_took_nothing_since(written_before),
+            Self::Tls(stream) => stream.peer_took_nothing_since(written_before),
+            Self::Stream(_) => false, // asked of connections to servers
+        }
     }
 }

@@ -13,7 +13,6 @@ mod hedge;
 pub(crate) mod hops;
 pub(crate) mod interim;
 pub(crate) mod local_reply;
-#[allow(dead_code, reason = "comes with its downstream and upstream sides")]
 pub(crate) mod multiplex;
 pub(crate) mod patience;
 pub(crate) mod queue;

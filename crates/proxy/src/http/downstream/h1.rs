@@ -14,6 +14,7 @@ use evenkeel_runtime as runtime;
 use crate::buffer::Buffer;
 use crate::connection::{Connection, Phase};
 use crate::failure::{Failure, Reason};
+use crate::http::downstream::h2;
 use crate::http::exchange::{self, Exchange};
 use crate::http::local_reply;
 
@@ -37,6 +38,8 @@ pub(crate) enum Next {
     Close,
     /// It is reset, so that the client notices that the response is incomplete.
     Abort,
+    /// It is one of HTTP/2, and has begun like this.
+    Http2(Buffer),
 }
 
 impl Next {
@@ -53,24 +56,29 @@ impl Next {
     }
 }
 
-/// Serves a connection to its end.
-pub(super) async fn converse(connection: &Connection) {
+/// Serves a connection to its end, or to the first bytes of HTTP/2, which it returns.
+pub(super) async fn converse(connection: &Connection) -> Option<Buffer> {
     let mut waiting = None;
     loop {
         if waiting.is_none() && !wait_for_request(connection).await {
-            return;
+            return None;
         }
         connection.state.enter(Phase::Busy);
         // In a box of its own, so that a connection that waits costs no more than its socket.
         let next = Box::pin(serve_one(connection, waiting.take())).await;
         connection.state.enter(Phase::Idle);
         match next {
-            Next::Wait => {}
-            Next::Pipelined(buffer) => waiting = Some(buffer),
-            Next::Linger => return linger(connection).await,
-            Next::Close => return,
-            Next::Abort => return connection.stream.abort(),
+            Next::Wait => continue,
+            Next::Pipelined(buffer) => {
+                waiting = Some(buffer);
+                continue;
+            }
+            Next::Http2(buffer) => return Some(buffer),
+            Next::Linger => linger(connection).await,
+            Next::Close => {}
+            Next::Abort => connection.stream.abort(),
         }
+        return None;
     }
 }
 
@@ -118,6 +126,11 @@ async fn serve_one(connection: &Connection, waiting: Option<Buffer>) -> Next {
             }
         }
         Err(Receive::Nothing) => Next::Close,
+        Err(Receive::Http2) => {
+            connection.requests.set(0);
+            worker.heads.give_request(exchange.head);
+            return Next::Http2(exchange.buffer);
+        }
         Err(Receive::Failed(failure)) => {
             let next = local_reply::send(&mut exchange, failure).await;
             exchange::record(&exchange);
@@ -130,6 +143,8 @@ async fn serve_one(connection: &Connection, waiting: Option<Buffer>) -> Next {
 enum Receive {
     /// The client closed before it sent anything.
     Nothing,
+    /// It speaks HTTP/2, and may.
+    Http2,
     Failed(Failure),
 }
 
@@ -151,6 +166,7 @@ async fn receive_head(
             match head.parse(buffer.filled(), &limits) {
                 Ok(Parse::Complete(length)) => return Ok(length),
                 Ok(Parse::Partial) => {}
+                Err(_) if is_preface(connection, listener, buffer) => return Err(Receive::Http2),
                 Err(error) => {
                     return Err(Receive::Failed(Failure::new(Reason::BadRequest(error))));
                 }
@@ -192,6 +208,18 @@ async fn receive_head(
             None => return Err(Receive::Failed(Failure::new(Reason::HeadTimeout))),
         }
     }
+}
+
+/// Whether it begins as HTTP/2 does where the client knows beforehand, and may: without TLS, and as
+/// the first bytes. Asked only of what is no request.
+fn is_preface(connection: &Connection, listener: &Listener, buffer: &Buffer) -> bool {
+    let begin = buffer.filled();
+    let line = begin.get(..h2::PREFACE.len()).unwrap_or(begin);
+    listener.protocols.h2
+        && connection.requests.get() == 1
+        && !connection.is_secure()
+        && begin.len() >= b"PRI * HTTP/2.0\r\n".len()
+        && h2::PREFACE.starts_with(line)
 }
 
 /// The earlier of the whole head's deadline and of the moment at which so few bytes become too

@@ -1,12 +1,15 @@
 //! The client's side, one file for each version of HTTP. Owns which one a connection speaks.
 
 pub(crate) mod h1;
+pub(crate) mod h2;
+pub(crate) mod stream;
 
 use std::future::poll_fn;
 use std::task::Poll;
 
 use evenkeel_runtime as runtime;
 
+use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::tls;
@@ -27,7 +30,15 @@ async fn converse(connection: &Connection) {
     {
         return;
     }
-    h1::converse(connection).await;
+    if let Channel::Tls(stream) = &connection.stream
+        && stream.with_session(|session| session.alpn_protocol() == Some(b"h2".as_slice()))
+    {
+        return Box::pin(h2::converse(connection, Buffer::default())).await;
+    }
+    // A client that knows beforehand (RFC 9113 §3.3) begins with what is no request of HTTP/1.
+    if let Some(early) = h1::converse(connection).await {
+        Box::pin(h2::converse(connection, early)).await;
+    }
 }
 
 /// Agrees with the client on a TLS session, in time; whether that was possible.

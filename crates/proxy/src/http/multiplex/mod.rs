@@ -3,4 +3,10 @@
 //! this is where the two meet.
 
 pub(crate) mod fields;
+pub(crate) mod framing;
+mod server_stream;
+pub(crate) mod transport;
+pub(crate) mod trunk;
 pub(crate) mod websocket;
+
+pub(crate) use self::server_stream::{Asked, ServerStream, Tunnel};

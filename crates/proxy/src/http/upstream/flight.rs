@@ -164,6 +164,9 @@ impl Flight {
         if status == 101 && !self.is_offered(exchange) && !plant::is(Bug::UnaskedUpgrade) {
             return Verdict::Malformed(ResponseError::UnexpectedUpgrade);
         }
+        if exchange.connection.stream.refuses(&self.head, self.buffer.filled()) {
+            return Verdict::Malformed(ResponseError::UnexpectedUpgrade);
+        }
         self.buffer.keep(length);
         Verdict::Final
     }

@@ -1,0 +1,277 @@
+//! One HTTP/2 client connection (RFC 9113): frames in, an exchange for each stream, frames out. Owns
+//! the connection's settings, its deadlines and its end; what a stream's exchange does is the same as
+//! everywhere, see [`multiplex`](crate::http::multiplex).
+
+mod life;
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ::http::Request;
+use bytes::Bytes;
+use evenkeel_config::model::Listener;
+use evenkeel_runtime as runtime;
+use h2::ext::Protocol as ConnectProtocol;
+use h2::server::{Builder, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream};
+
+use self::life::{Act, Life, Look};
+use crate::buffer::Buffer;
+use crate::channel::wire::{ChannelIo, Wire};
+use crate::connection::{Connection, Phase, Protocol};
+use crate::http::downstream::stream;
+use crate::http::multiplex::transport::{H2, Transport, Why};
+use crate::http::multiplex::trunk::Trunk;
+
+/// What a client that knows beforehand begins with (RFC 9113 §3.4).
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Streams at once: the most that a browser uses, and what a hundred requests of an API need.
+const STREAMS_MAX: u32 = 128;
+/// Bytes of content that a client may send unasked on one stream, and on all of them together. What
+/// one connection can make us hold is bounded by this, by what waits to be written
+/// ([`Trunk`]), and by a block for each stream.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Bytes of one stream that wait to be written: as many as keep a fast connection busy between two
+/// turns of its task.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Longest time for a last word to a client.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+type Served<'w, 'c> = h2::server::Connection<ChannelIo<'w, 'c>, Bytes>;
+
+/// Serves a connection to its end. `early` has been read from it before.
+pub(super) async fn converse(connection: &Connection, early: Buffer) {
+    connection.protocol.set(Protocol::H2);
+    connection.state.become_trunk();
+    let Some((generation, id)) = connection.serving() else { return };
+    let Some(listener) = generation.snapshot.listener(id) else { return };
+    let (config, timeouts) = (&listener.config, &listener.config.timeouts);
+    let now = runtime::now();
+    let first = connection.opened + timeouts.head;
+    let life = Life::new(now, first, timeouts.idle, connection.opened + timeouts.age_max);
+    let requests_max = config.limits.requests_per_connection;
+    let settings = settings(config);
+    drop(generation);
+    let worker = &connection.worker;
+    let wire = Wire::new(&connection.stream, &worker.stock, early, None);
+    connection.state.allow_until(first);
+    let Some(served) = shake_hands(connection, &wire, &settings).await else { return };
+    let trunk = Trunk::new(worker.clone(), connection.peer, connection.local);
+    let mut talk = Talk {
+        connection,
+        wire: &wire,
+        served,
+        trunk,
+        life,
+        requests_max,
+        pings: None,
+        over: false,
+    };
+    talk.pings = talk.served.ping_pong();
+    talk.run().await;
+}
+
+fn settings(listener: &Listener) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(listener.limits.head).unwrap_or(u32::MAX))
+        .enable_connect_protocol();
+    builder
+}
+
+/// Exchanges prefaces, in time.
+async fn shake_hands<'w, 'c>(
+    connection: &Connection,
+    wire: &'w Wire<'c>,
+    settings: &Builder,
+) -> Option<Served<'w, 'c>> {
+    let mut handshake = pin!(settings.handshake(wire.io()));
+    let shaken = poll_fn(|cx| {
+        let shaken = handshake.as_mut().poll(cx);
+        if let Poll::Ready(Err(_)) = wire.poll_drain(cx) {
+            return Poll::Ready(Ok(None));
+        }
+        match shaken {
+            Poll::Ready(shaken) => Poll::Ready(shaken.map(Some)),
+            Poll::Pending => connection.state.timer.poll_expired(cx).map(|()| Ok(None)),
+        }
+    });
+    match shaken.await {
+        Ok(served) => served,
+        Err(error) => {
+            tracing::debug!(client = %connection.peer, %error, "no HTTP/2 connection");
+            None
+        }
+    }
+}
+
+/// A connection in use.
+struct Talk<'w, 'c> {
+    connection: &'c Connection,
+    wire: &'w Wire<'c>,
+    served: Served<'w, 'c>,
+    trunk: Rc<Trunk>,
+    life: Life,
+    requests_max: u32,
+    pings: Option<PingPong>,
+    /// The client has been told that it is over; only that has to leave.
+    over: bool,
+}
+
+enum Event {
+    Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
+    Ended,
+}
+
+/// What the clock has brought.
+enum Tick {
+    /// Nothing, until it goes off again.
+    Wait,
+    /// Something to be sent.
+    Said,
+    /// The end.
+    Over,
+}
+
+impl Talk<'_, '_> {
+    async fn run(&mut self) {
+        loop {
+            match poll_fn(|cx| self.poll(cx)).await {
+                Event::Request(request, respond) => {
+                    let requests = self.connection.requests.get();
+                    self.connection.requests.set(requests.saturating_add(1));
+                    let is_room = self.trunk.live() < STREAMS_MAX as usize;
+                    begin(self.connection, &self.trunk, *request, respond, is_room);
+                }
+                Event::Ended => return,
+            }
+        }
+    }
+
+    /// One turn: what came in is dealt with, what has to leave leaves.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.trunk.watch(cx);
+        loop {
+            match self.served.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    return Poll::Ready(Event::Request(Box::new(request), respond));
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(client = %self.connection.peer, %error, "HTTP/2 ended");
+                    let _ = self.wire.poll_drain(cx);
+                    return Poll::Ready(Event::Ended);
+                }
+                Poll::Ready(None) => {
+                    let _ = self.wire.poll_drain(cx);
+                    return Poll::Ready(Event::Ended);
+                }
+                Poll::Pending => {}
+            }
+            match self.wire.poll_drain(cx) {
+                Poll::Ready(Ok(())) => self.trunk.flushed(),
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::Ended),
+                Poll::Pending => {}
+            }
+            if self.wire.is_refused() && !self.over {
+                self.say_goodbye(Reason::ENHANCE_YOUR_CALM);
+                continue;
+            }
+            if let Some(pings) = &mut self.pings
+                && let Poll::Ready(Ok(_)) = pings.poll_pong(cx)
+            {
+                self.life.ponged(runtime::now());
+            }
+            match self.tick() {
+                Tick::Over => return Poll::Ready(Event::Ended),
+                Tick::Said => {}
+                Tick::Wait if self.connection.state.timer.poll_expired(cx).is_pending() => {
+                    return Poll::Pending;
+                }
+                Tick::Wait => {}
+            }
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn tick(&mut self) -> Tick {
+        let (state, live) = (&self.connection.state, self.trunk.live());
+        state.enter(if live == 0 { Phase::Idle } else { Phase::Busy });
+        let now = runtime::now();
+        if self.over {
+            let is_late = state.timer.deadline().is_none_or(|deadline| deadline <= now);
+            return if is_late { Tick::Over } else { Tick::Wait };
+        }
+        let look = Look {
+            now,
+            live,
+            heard: self.wire.was_heard(),
+            done: self.connection.drain().is_some()
+                || self.connection.requests.get() >= self.requests_max,
+            cut: state.is_cut(),
+        };
+        let (act, again) = self.life.look(look);
+        state.timer.set(again);
+        match act {
+            Act::Nothing => return Tick::Wait,
+            Act::Ping => {
+                if let Some(pings) = &mut self.pings {
+                    let _ = pings.send_ping(Ping::opaque()); // one is on its way already
+                }
+            }
+            Act::Leave => self.served.graceful_shutdown(),
+            Act::End if look.cut => {
+                self.connection.stream.abort();
+                return Tick::Over;
+            }
+            Act::End => self.say_goodbye(Reason::NO_ERROR),
+        }
+        Tick::Said
+    }
+
+    /// Ends the connection at once, but says why.
+    fn say_goodbye(&mut self, why: Reason) {
+        self.over = true;
+        self.served.abrupt_shutdown(why);
+        self.connection.state.timer.set(runtime::now() + GOODBYE);
+    }
+}
+
+/// Serves a request in a task of its own.
+fn begin(
+    connection: &Connection,
+    trunk: &Rc<Trunk>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    is_room: bool,
+) {
+    let (parts, receive) = request.into_parts();
+    let ended = receive.is_end_stream();
+    let protocol = parts.extensions.get::<ConnectProtocol>().map(ConnectProtocol::as_str);
+    let serving = connection.serving();
+    let serving = serving
+        .as_ref()
+        .and_then(|(generation, id)| Some((generation, *id, generation.snapshot.listener(*id)?)));
+    let Some((generation, id, listener)) = serving.filter(|_| is_room) else {
+        let mut transport = Transport::H2(H2::new(respond, receive));
+        return transport.reset(Why::Refused); // may be sent again (RFC 9113 §8.7)
+    };
+    let read = match stream::read(trunk, &listener.config, &parts, protocol, ended) {
+        Ok(read) => read,
+        Err(why) => {
+            tracing::debug!(client = %connection.peer, ?why, "a malformed request");
+            return respond.send_reset(h2::Reason::PROTOCOL_ERROR);
+        }
+    };
+    drop(parts);
+    let transport = Transport::H2(H2::new(respond, receive));
+    stream::spawn(connection, trunk, generation.clone(), id, transport, read);
+}
