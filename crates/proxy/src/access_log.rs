@@ -120,6 +120,7 @@ fn write_json(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Ins
         }
     };
     text("request_id", exchange.request_id.text().as_bytes());
+    text("protocol", exchange.protocol().as_bytes());
     text("method", head.method_text.of(bytes));
     text("host", head.host.of(bytes));
     let understood = !head.method_text.is_empty();

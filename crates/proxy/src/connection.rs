@@ -39,7 +39,7 @@ pub(crate) struct ConnectionState {
     /// Where its exchange was sent last.
     server: RefCell<Option<Rc<KnownServer>>>,
     /// The connection that this is a stream of.
-    trunk: Option<Rc<ConnectionState>>,
+    trunk: Option<Rc<Self>>,
     /// It has streams, and wants to hear of a drain at once.
     is_trunk: Cell<bool>,
     /// Of its streams, those that are tunnels.

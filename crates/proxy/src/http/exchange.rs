@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_codec::{BodyLength, Method, RequestHead, path};
+use evenkeel_codec::{BodyLength, Method, RequestHead, Version, path};
 use evenkeel_config::model::{Action, EncodedSlash, ListenerId, PoolId, RouteId};
 use evenkeel_runtime as runtime;
 
 use crate::access_log;
 use crate::buffer::Buffer;
-use crate::connection::Connection;
+use crate::connection::{Connection, Protocol};
 use crate::counters::count_status;
 use crate::failure::{Failure, Fault, Reason};
 use crate::generation::{Generation, KnownServer};
@@ -139,6 +139,16 @@ impl<'c> Exchange<'c> {
             head: &self.head,
             bytes,
             client: self.client,
+        }
+    }
+
+    /// The version of HTTP that the client speaks, as logs name it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.connection.protocol.get() {
+            Protocol::H1 if self.head.version == Version::Http10 => "HTTP/1.0",
+            Protocol::H1 => "HTTP/1.1",
+            Protocol::H2 => "HTTP/2",
+            Protocol::H3 => "HTTP/3",
         }
     }
 
