@@ -118,7 +118,10 @@ impl Report {
         let line_ends = |source: &Source| -> Vec<usize> {
             source.text.match_indices('\n').map(|(at, _)| at).collect()
         };
-        let line_ends = sources.iter().map(line_ends).collect();
+        let line_ends = match diagnostics.is_empty() {
+            true => Vec::new(), // nothing will be shown
+            false => sources.iter().map(line_ends).collect(),
+        };
         Self { diagnostics, sources: sources.to_vec(), line_ends }
     }
 

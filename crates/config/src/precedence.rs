@@ -39,16 +39,20 @@ pub fn alternatives(config: &Config) -> Vec<Alternative> {
             all.push(alternative(id, terms));
         }
     }
-    all.sort_by_cached_key(rank);
+    all.sort_by(|one, other| rank(one).cmp(&rank(other)));
     all
 }
 
 /// The match as a list of conjunctions; `None` if that would be more than [`ALTERNATIVES_MAX`].
-pub fn expand(matches: &Match) -> Option<Vec<Vec<Match>>> {
+pub fn expand(matches: &Match) -> Option<Vec<Vec<&Match>>> {
     match matches {
         Match::All(list) => {
-            let mut product = vec![Vec::new()];
+            let mut product = vec![Vec::with_capacity(list.len())];
             for inner in list {
+                if !matches!(inner, Match::All(_) | Match::Any(_)) {
+                    product.iter_mut().for_each(|head| head.push(inner));
+                    continue;
+                }
                 let options = expand(inner)?;
                 if product.len() * options.len() > ALTERNATIVES_MAX {
                     return None;
@@ -72,27 +76,28 @@ pub fn expand(matches: &Match) -> Option<Vec<Vec<Match>>> {
             }
             Some(sum)
         }
-        other => Some(vec![vec![other.clone()]]),
+        other => Some(vec![vec![other]]),
     }
 }
 
 /// The first host and path found become the index; any further ones stay conditions.
-fn alternative(route: RouteId, terms: Vec<Match>) -> Alternative {
+fn alternative(route: RouteId, terms: Vec<&Match>) -> Alternative {
     let mut result = Alternative { route, host: None, path: None, rest: Vec::new() };
     for term in terms {
         match term {
-            Match::Host(host) if result.host.is_none() => result.host = Some(host),
-            Match::Path(path) if result.path.is_none() => result.path = Some(path),
-            other => result.rest.push(other),
+            Match::Host(host) if result.host.is_none() => result.host = Some(host.clone()),
+            Match::Path(path) if result.path.is_none() => result.path = Some(path.clone()),
+            other => result.rest.push(other.clone()),
         }
     }
     result
 }
 
-type Rank = (u8, Reverse<usize>, Option<HostMatch>, u8, Reverse<usize>, Reverse<usize>, RouteId);
+type Rank<'a> =
+    (u8, Reverse<usize>, Option<&'a HostMatch>, u8, Reverse<usize>, Reverse<usize>, RouteId);
 
 /// Smaller goes first. Hosts of one rank are kept together; they never compete.
-fn rank(alternative: &Alternative) -> Rank {
+fn rank(alternative: &Alternative) -> Rank<'_> {
     let (host, labels) = match &alternative.host {
         Some(HostMatch::Exact(_)) => (0, 0),
         Some(HostMatch::Wildcard(parent)) => (1, parent.split('.').count()),
@@ -108,7 +113,7 @@ fn rank(alternative: &Alternative) -> Rank {
     (
         host,
         Reverse(labels),
-        alternative.host.clone(),
+        alternative.host.as_ref(),
         path,
         Reverse(length),
         Reverse(conditions),

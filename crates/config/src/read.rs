@@ -93,9 +93,10 @@ impl<'t> Options<'t> {
     }
 
     /// Which of its options were written.
-    pub(crate) fn written(&self) -> Vec<(&'t Key, &'t Node)> {
-        let known = |key: &Key| self.object.options.iter().any(|option| option.key == key.text);
-        self.entries.iter().filter(|(key, _)| known(key)).map(|(key, node)| (key, node)).collect()
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&'t Key, &'t Node)> + use<'t> {
+        let options = self.object.options;
+        let known = move |key: &Key| options.iter().any(|option| option.key == key.text);
+        self.entries.iter().filter(move |(key, _)| known(key)).map(|(key, node)| (key, node))
     }
 
     /// The one option that was written, of an object that wants exactly one.
@@ -110,8 +111,8 @@ impl<'t> Options<'t> {
         keys: &[&str],
         found: &mut Findings,
     ) -> Option<(&'t Key, &'t Node)> {
-        let mut written = self.written();
-        written.retain(|(key, _)| keys.contains(&key.text.as_str()));
+        let is_one = |(key, _): &(&Key, &Node)| keys.contains(&key.text.as_str());
+        let written: Vec<_> = self.written().filter(is_one).collect();
         match written.as_slice() {
             [one] => Some(*one),
             [] => {

@@ -1,8 +1,15 @@
 //! YAML (and with it JSON) as a tree in which everything knows where it was written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+mod quick;
+#[cfg(test)]
+mod tests;
+
+use quick::{Piece, What};
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::source::{Environment, Source, substitute, whole_variable};
@@ -16,13 +23,13 @@ const NODES_MAX: usize = 2_000_000;
 const MAP_SMALL: usize = 16;
 
 /// A value and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) span: Span,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
     /// Text; `plain` if it was not quoted; the environment variable that all of it is from.
@@ -35,7 +42,7 @@ pub(crate) enum Value {
     Map(Vec<(Key, Node)>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Key {
     pub(crate) text: String,
     pub(crate) span: Span,
@@ -60,8 +67,22 @@ pub(crate) fn read(
     environment: Environment<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Node> {
+    let events = match quick::pieces(&source.text) {
+        Some(pieces) => Events::Quick(pieces.into_iter()),
+        None => Events::parsed(&source.text),
+    };
+    read_events(events, source, index, environment, findings)
+}
+
+fn read_events<'r>(
+    events: Events<'r>,
+    source: &'r Source,
+    index: u32,
+    environment: Environment<'r>,
+    findings: &'r mut Vec<Diagnostic>,
+) -> Option<Node> {
     let mut reader = Reader {
-        parser: Parser::new_from_str(&source.text),
+        events,
         source: index,
         length: source.text.len(),
         environment,
@@ -75,8 +96,20 @@ pub(crate) fn read(
 /// Reading cannot go on; why has been noted.
 struct Stop;
 
+/// What is written, one after the other: as the parser finds it, or in a text that needs no parser.
+enum Events<'r> {
+    Parsed(Box<Parser<'r, granit_parser::StrInput<'r>>>),
+    Quick(std::vec::IntoIter<Piece<'r>>),
+}
+
+impl<'r> Events<'r> {
+    fn parsed(text: &'r str) -> Self {
+        Self::Parsed(Box::new(Parser::new_from_str(text)))
+    }
+}
+
 struct Reader<'r> {
-    parser: Parser<'r, granit_parser::StrInput<'r>>,
+    events: Events<'r>,
     source: u32,
     length: usize,
     environment: Environment<'r>,
@@ -87,7 +120,27 @@ struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     fn next(&mut self) -> Result<(Event<'r>, Span), Stop> {
-        match self.parser.next_event() {
+        let parser = match &mut self.events {
+            Events::Parsed(parser) => parser,
+            Events::Quick(pieces) => {
+                let Some(Piece { what, start, end }) = pieces.next() else {
+                    return Ok((Event::StreamEnd, self.span(0, 0)));
+                };
+                let event = match what {
+                    What::Scalar(text, plain) => {
+                        let style =
+                            if plain { ScalarStyle::Plain } else { ScalarStyle::DoubleQuoted };
+                        Event::Scalar(Cow::Borrowed(text), style, 0, None)
+                    }
+                    What::List => Event::SequenceStart(StructureStyle::Block, 0, None),
+                    What::Map => Event::MappingStart(StructureStyle::Block, 0, None),
+                    What::ListEnd => Event::SequenceEnd,
+                    What::MapEnd => Event::MappingEnd,
+                };
+                return Ok((event, self.span(start, end)));
+            }
+        };
+        match parser.next_event() {
             Some(Ok((event, span))) => {
                 let at =
                     |marker: granit_parser::Marker| marker.byte_offset().unwrap_or(marker.index());
@@ -123,7 +176,6 @@ impl<'r> Reader<'r> {
             match event {
                 Event::StreamEnd => return Ok(root),
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
-                Event::Comment(..) => {}
                 event if root.is_none() => root = Some(self.node(event, span, 0)?),
                 _ => {
                     self.findings.push(Diagnostic::error(
@@ -138,12 +190,7 @@ impl<'r> Reader<'r> {
     }
 
     fn data(&mut self) -> Result<(Event<'r>, Span), Stop> {
-        loop {
-            let (event, span) = self.next()?;
-            if !matches!(event, Event::Comment(..)) {
-                return Ok((event, span));
-            }
-        }
+        self.next()
     }
 
     fn node(&mut self, event: Event<'r>, span: Span, depth: usize) -> Result<Node, Stop> {
@@ -159,7 +206,7 @@ impl<'r> Reader<'r> {
         }
         let before = self.nodes;
         let (node, anchor) = match event {
-            Event::Scalar(text, style, anchor, _) => (self.scalar(&text, style, span), anchor),
+            Event::Scalar(text, style, anchor, _) => (self.scalar(text, style, span), anchor),
             Event::SequenceStart(_, anchor, _) => (self.list(span, depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.map(span, depth)?, anchor),
             Event::Alias(id) => {
@@ -182,13 +229,17 @@ impl<'r> Reader<'r> {
         Ok(node)
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, span: Span) -> Node {
+    fn scalar(&mut self, text: Cow<'r, str>, style: ScalarStyle, span: Span) -> Node {
         let plain = style == ScalarStyle::Plain;
-        if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+        if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
             return Node { value: Value::Null, span };
         }
-        let variable = whole_variable(text).map(Box::from);
-        let text = substitute(text, span, self.environment, self.findings);
+        if !text.contains('$') {
+            let text = text.into_owned();
+            return Node { value: Value::Scalar { text, plain, variable: None }, span };
+        }
+        let variable = whole_variable(&text).map(Box::from);
+        let text = substitute(&text, span, self.environment, self.findings);
         Node { value: Value::Scalar { text, plain, variable }, span }
     }
 

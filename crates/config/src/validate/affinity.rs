@@ -55,7 +55,7 @@ pub(super) fn read(node: &Node, pool: &str, found: &mut Findings) -> Option<Stic
             return Some(Sticky::Source(prefix(&source, found), table));
         }
         _ => {
-            for (key, _) in options.written().into_iter().filter(|(k, _)| k.text != "cookie") {
+            for (key, _) in options.written().filter(|(k, _)| k.text != "cookie") {
                 let message =
                     format!("`{}` belongs to hashing; a cookie of ours has none", key.text);
                 found.push(Diagnostic::warning("no-effect", key.span, message));

@@ -17,7 +17,7 @@ const REGEX_SIZE_MAX: usize = 1 << 20;
 pub(super) fn read(node: &Node, scope: &Scope, found: &mut Findings) -> Match {
     let options = Options::read(node, &MATCH, found);
     let mut all = Vec::new();
-    if options.written().is_empty() && matches!(node.value, Value::Map(_)) {
+    if options.written().next().is_none() && matches!(node.value, Value::Map(_)) {
         found.push(
             Diagnostic::error("empty-match", first_line(node.span), "this match says nothing")
                 .help("leave out `match` to match every request"),

@@ -63,7 +63,7 @@ pub(super) fn read_all(nodes: &[Node], scope: &Scope, found: &mut Findings) -> V
 }
 
 /// A name from the first host and path of the match.
-fn made_name(alternatives: Vec<Vec<Match>>, names: &HashMap<String, Span>, at: usize) -> String {
+fn made_name(alternatives: Vec<Vec<&Match>>, names: &HashMap<String, Span>, at: usize) -> String {
     let terms = alternatives.into_iter().next().unwrap_or_default();
     let mut name = String::new();
     for term in &terms {

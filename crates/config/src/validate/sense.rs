@@ -69,11 +69,11 @@ fn check_reachable(config: &Config, spans: &[Span], found: &mut Findings) {
     let all = alternatives(config);
     // Only alternatives under the same host and path, or without further conditions under a path
     // above, can take everything; grouped, so that 10,000 routes are not compared with each other.
-    let mut groups: HashMap<String, Vec<&Alternative>> = HashMap::new();
+    let mut groups: HashMap<Place<'_>, Vec<&Alternative>> = HashMap::new();
     let mut reachable: HashSet<u32> = HashSet::new();
     let mut shadows: HashMap<u32, u32> = HashMap::new();
     for alternative in &all {
-        let group = groups.entry(index_key(alternative)).or_default();
+        let group = groups.entry(place(alternative)).or_default();
         match group.iter().find(|earlier| takes_all_of(earlier, alternative)) {
             Some(earlier) => {
                 shadows.entry(alternative.route.0).or_insert(earlier.route.0);
@@ -112,18 +112,22 @@ fn check_reachable(config: &Config, spans: &[Span], found: &mut Findings) {
     }
 }
 
-fn index_key(alternative: &Alternative) -> String {
-    let host = match &alternative.host {
-        Some(HostMatch::Exact(name)) => name.clone(),
-        Some(HostMatch::Wildcard(parent)) => format!("*.{parent}"),
-        None => "*".to_owned(),
+/// Kind and text of the host, kind and text of the path.
+type Place<'a> = (u8, &'a str, u8, &'a str);
+
+fn place(alternative: &Alternative) -> Place<'_> {
+    let (host, name) = match &alternative.host {
+        Some(HostMatch::Exact(name)) => (0, name.as_str()),
+        Some(HostMatch::Wildcard(parent)) => (1, parent.as_str()),
+        None => (2, ""),
     };
-    match &alternative.path {
-        Some(PathMatch::Exact(path)) => format!("{host} = {path}"),
-        Some(PathMatch::Regex(pattern)) => format!("{host} ~ {}", pattern.0.as_str()),
-        Some(PathMatch::Prefix(path)) => format!("{host} ^ {path}"),
-        None => format!("{host} ^ "),
-    }
+    let (path, text) = match &alternative.path {
+        Some(PathMatch::Exact(path)) => (0, path.as_str()),
+        Some(PathMatch::Regex(pattern)) => (1, pattern.0.as_str()),
+        Some(PathMatch::Prefix(path)) => (2, path.as_str()),
+        None => (2, ""),
+    };
+    (host, name, path, text)
 }
 
 /// Under the same host and path: every condition of `earlier` is one of `later`, or wider.

@@ -76,9 +76,9 @@ pub(crate) fn route(registration: &Registration, matches: &Match) -> Result<(), 
 
 /// All of `terms` must hold, so one host within the claim is enough, and one path; any further
 /// condition, `not` included, only makes it narrower.
-fn alternative(registration: &Registration, terms: &[Match]) -> Result<(), String> {
+fn alternative(registration: &Registration, terms: &[&Match]) -> Result<(), String> {
     let hosts = || {
-        terms.iter().filter_map(|term| match term {
+        terms.iter().filter_map(|term| match *term {
             Match::Host(host) => Some(host),
             _ => None,
         })
@@ -98,7 +98,7 @@ fn alternative(registration: &Registration, terms: &[Match]) -> Result<(), Strin
         return Ok(());
     }
     let paths = || {
-        terms.iter().filter_map(|term| match term {
+        terms.iter().filter_map(|term| match *term {
             Match::Path(path) => Some(path),
             _ => None,
         })

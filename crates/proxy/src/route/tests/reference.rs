@@ -112,7 +112,7 @@ fn is_any<'a>(value: &ValueMatch, mut candidates: impl Iterator<Item = &'a str>)
 /// Greater wins: host, path, number of further conditions, place in the file.
 type Rank = (usize, usize, usize, usize, Reverse<usize>);
 
-fn rank(at: usize, terms: &[Match]) -> Rank {
+fn rank(at: usize, terms: &[&Match]) -> Rank {
     let host = terms.iter().find_map(|term| match term {
         Match::Host(HostMatch::Exact(_)) => Some(usize::MAX),
         Match::Host(HostMatch::Wildcard(parent)) => Some(parent.split('.').count()),
