@@ -98,10 +98,13 @@ chaos-short: chaos-build ## The same, a few seconds each
 	@$(BUILT)/chaos --short --lanes 2 $(CHAOS)
 
 # The build that fails when it is asked to comes first: the one that ships has the name in the end.
+# Both name the same packages, so that the second builds again only what knows the feature.
+CHAOS_PACKAGES := --package evenkeel --package evenkeel-tools --package evenkeel-chaos
+
 chaos-build:
-	$(CARGO) build --release --package evenkeel --features fault-injection
+	$(CARGO) build --release $(CHAOS_PACKAGES) --features evenkeel/fault-injection
 	@cp $(BUILT)/evenkeel $(BUILT)/evenkeel-faults
-	$(CARGO) build --release --package evenkeel --package evenkeel-tools --package evenkeel-chaos
+	$(CARGO) build --release $(CHAOS_PACKAGES)
 
 simulate-core: ## Let the data plane live in SEEDS simulated worlds (100,000), and tell what was not kept
 	@$(SIMULATE) --seeds $(SEEDS)
