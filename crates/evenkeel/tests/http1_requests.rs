@@ -238,11 +238,11 @@ fn bad_paths_are_refused() {
 
 #[test]
 fn garbage_is_answered_before_the_head_is_complete() {
-    // C18: a TLS handshake on a plain port, an HTTP/2 preface
+    // C18: a TLS handshake on a plain port, something like an HTTP/2 preface
     let backend = Backend::named("only");
     let proxy = Proxy::start(&simple(&[&backend]));
     for garbage in
-        [b"\x16\x03\x01\x02\x00".as_slice(), b"\x00", b" GET", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+        [b"\x16\x03\x01\x02\x00".as_slice(), b"\x00", b" GET", b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n"]
     {
         let mut client = proxy.connect();
         client.send(garbage);

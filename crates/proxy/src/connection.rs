@@ -97,10 +97,14 @@ impl ConnectionState {
     }
 }
 
+/// Timers of streams that have ended, kept for others.
+const TIMERS_MAX: usize = 1024;
+
 /// Every open connection of a worker.
 #[derive(Default)]
 pub(crate) struct Registry {
     slots: RefCell<Slots>,
+    timers: RefCell<Vec<Timer>>,
 }
 
 #[derive(Default)]
@@ -116,7 +120,7 @@ impl Registry {
         trunk: Option<Rc<ConnectionState>>,
     ) -> (usize, Rc<ConnectionState>) {
         let state = Rc::new(ConnectionState {
-            timer: Timer::new(),
+            timer: self.timers.borrow_mut().pop().unwrap_or_default(),
             phase: Cell::new(Phase::Idle),
             cut: Cell::new(false),
             entrance,
@@ -140,6 +144,14 @@ impl Registry {
         let mut slots = self.slots.borrow_mut();
         if slots.states.get_mut(at).and_then(Option::take).is_some() {
             slots.free.push(at);
+        }
+    }
+
+    /// A stream has ended; its timer serves another.
+    fn keep_timer(&self, timer: &Timer) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() < TIMERS_MAX {
+            timers.push(timer.pass_on());
         }
     }
 
@@ -299,7 +311,7 @@ impl Drop for Connection {
         self.worker.registry.leave(self.slot);
         self.state.enter(Phase::Idle);
         if self.is_stream {
-            return;
+            return self.worker.registry.keep_timer(&self.state.timer);
         }
         let entrance = &self.state.entrance;
         entrance.open.set(entrance.open.get().saturating_sub(1));

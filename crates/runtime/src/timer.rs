@@ -59,6 +59,13 @@ impl Timer {
         self.0.deadline.set(None);
     }
 
+    /// The same timer without a deadline, for whoever comes after its owner: short lives that each
+    /// made their own would leave an entry in the queue until its deadline.
+    pub fn pass_on(&self) -> Self {
+        self.clear();
+        Self(self.0.clone())
+    }
+
     /// What is set.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline.get()

@@ -73,7 +73,7 @@ pub(super) async fn converse(connection: &Connection, early: Buffer) {
         over: false,
     };
     talk.pings = talk.served.ping_pong();
-    talk.run().await;
+    poll_fn(|cx| talk.poll(cx)).await;
 }
 
 fn settings(listener: &Listener) -> Builder {
@@ -127,11 +127,6 @@ struct Talk<'w, 'c> {
     over: bool,
 }
 
-enum Event {
-    Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
-    Ended,
-}
-
 /// What the clock has brought.
 enum Tick {
     /// Nothing, until it goes off again.
@@ -143,42 +138,32 @@ enum Tick {
 }
 
 impl Talk<'_, '_> {
-    async fn run(&mut self) {
-        loop {
-            match poll_fn(|cx| self.poll(cx)).await {
-                Event::Request(request, respond) => {
-                    let requests = self.connection.requests.get();
-                    self.connection.requests.set(requests.saturating_add(1));
-                    let is_room = self.trunk.live() < STREAMS_MAX as usize;
-                    begin(self.connection, &self.trunk, *request, respond, is_room);
-                }
-                Event::Ended => return,
-            }
-        }
-    }
-
-    /// One turn: what came in is dealt with, what has to leave leaves.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    /// One turn: what came in is dealt with, what has to leave leaves. Ready at the connection's end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.trunk.watch(cx);
         loop {
             match self.served.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    return Poll::Ready(Event::Request(Box::new(request), respond));
+                    let requests = self.connection.requests.get();
+                    self.connection.requests.set(requests.saturating_add(1));
+                    let is_room = self.trunk.live() < STREAMS_MAX as usize;
+                    begin(self.connection, &self.trunk, request, respond, is_room);
+                    continue;
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(client = %self.connection.peer, %error, "HTTP/2 ended");
                     let _ = self.wire.poll_drain(cx);
-                    return Poll::Ready(Event::Ended);
+                    return Poll::Ready(());
                 }
                 Poll::Ready(None) => {
                     let _ = self.wire.poll_drain(cx);
-                    return Poll::Ready(Event::Ended);
+                    return Poll::Ready(());
                 }
                 Poll::Pending => {}
             }
             match self.wire.poll_drain(cx) {
                 Poll::Ready(Ok(())) => self.trunk.flushed(),
-                Poll::Ready(Err(_)) => return Poll::Ready(Event::Ended),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
             if self.wire.is_refused() && !self.over {
@@ -191,7 +176,7 @@ impl Talk<'_, '_> {
                 self.life.ponged(runtime::now());
             }
             match self.tick() {
-                Tick::Over => return Poll::Ready(Event::Ended),
+                Tick::Over => return Poll::Ready(()),
                 Tick::Said => {}
                 Tick::Wait if self.connection.state.timer.poll_expired(cx).is_pending() => {
                     return Poll::Pending;

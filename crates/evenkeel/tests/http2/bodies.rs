@@ -1,0 +1,217 @@
+//! Content in both directions: how much of it waits where, and for whom (RFC 9113 §5.2).
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use crate::support::{Backend, Gate, Proxy, Then, reply, simple, wait_for};
+use crate::{Client, request};
+
+fn proxied(backend: &Backend) -> Proxy {
+    Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
+}
+
+fn resident_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_hundred_requests_are_served_at_once_on_one_connection() {
+    let gate = Gate::default();
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let (opened, count) = (gate.clone(), arrived.clone());
+    let backend = Backend::start(move |request, stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        opened.pass();
+        let name = request.target().to_owned();
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()));
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    let client = Client::connect(proxy.addresses[0]);
+    let asked: Vec<_> = (0..100)
+        .map(|turn| {
+            let request = request("GET", &format!("/{turn}")).body(()).unwrap();
+            client.runtime.spawn(crate::exchange(client.sender.clone(), request, Bytes::new()))
+        })
+        .collect();
+    wait_for("all to be at the server", || arrived.load(Ordering::SeqCst) == 100);
+    gate.open();
+    for (turn, asked) in asked.into_iter().enumerate() {
+        let answer = client.runtime.block_on(crate::within(asked)).unwrap().unwrap();
+        assert_eq!((answer.status(), answer.text()), (200, format!("/{turn}")));
+    }
+}
+
+#[test]
+fn long_content_arrives_whole_both_ways() {
+    let backend = Backend::start(|request, stream| {
+        let sum: u64 = request.body.iter().map(|byte| u64::from(*byte)).sum();
+        reply(
+            stream,
+            format!(
+                "HTTP/1.1 200 OK\r\nX-Sum: {sum}\r\nContent-Length: {}\r\n\r\n",
+                request.body.len()
+            ),
+        );
+        reply(stream, &request.body);
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    let client = Client::with(proxy.addresses[0], |builder| {
+        builder.initial_window_size(1 << 20).initial_connection_window_size(1 << 20);
+    });
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let answer = client.ask(request("POST", "/").body(()).unwrap(), &body).unwrap();
+    assert!(answer.body == body, "{} bytes", answer.body.len());
+    let sum: u64 = body.iter().map(|byte| u64::from(*byte)).sum();
+    assert_eq!(answer.field("x-sum"), sum.to_string());
+    let known = request("POST", "/").header("content-length", body.len()).body(()).unwrap();
+    assert!(client.ask(known, &body).unwrap().body == body);
+}
+
+#[test]
+fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
+    const LENGTH: usize = 8 << 20;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let backend = Backend::start(move |_, stream| {
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"));
+        for _ in 0..LENGTH / 65_536 {
+            if std::io::Write::write_all(stream, &[b'x'; 65_536]).is_err() {
+                break;
+            }
+            count.fetch_add(65_536, Ordering::SeqCst);
+        }
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    let before = resident_kib(proxy.id());
+    // Streams are read one after the other: each must have its own window's worth of the connection.
+    let client = Client::with(proxy.addresses[0], |builder| {
+        builder.initial_connection_window_size(4 << 20);
+    });
+    let responses: Vec<_> =
+        (0..16).map(|_| client.begin(request("GET", "/").body(()).unwrap())).collect();
+    // Until nothing moves any more: the sockets' buffers are full.
+    let mut last = (0, 0);
+    wait_for("everything to stand still", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = sent.load(Ordering::SeqCst);
+        last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
+        now > 0 && last.1 > 5
+    });
+    let grown = resident_kib(proxy.id()).saturating_sub(before);
+    assert!(grown < 4096, "grown by {grown} KiB");
+    // It reads after all, and has all of it.
+    for (response, mut send) in responses {
+        let length = client.runtime.block_on(async {
+            let _ = send.send_data(Bytes::new(), true);
+            let response = crate::within(response).await.unwrap();
+            crate::within(crate::read_all(response.into_body())).await.unwrap().0.len()
+        });
+        assert_eq!(length, LENGTH);
+    }
+}
+
+#[test]
+fn a_server_that_reads_nothing_stops_the_client() {
+    let gate = Gate::default();
+    let opened = gate.clone();
+    let backend = Backend::on_head(move |request, stream| {
+        opened.pass();
+        let mut left: usize = request.field("content-length").unwrap().parse().unwrap();
+        let mut buffer = [0; 65_536];
+        while left > 0 {
+            left -= stream.read(&mut buffer[..left.min(65_536)]).unwrap();
+        }
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        Then::Close
+    });
+    let proxy = proxied(&backend);
+    let before = resident_kib(proxy.id());
+    let client = Client::connect(proxy.addresses[0]);
+    let length = 32 << 20;
+    let asked = request("POST", "/").header("content-length", length).body(()).unwrap();
+    let (response, mut send) = client.begin(asked);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let task = client.runtime.spawn(async move {
+        for _ in 0..length / 65_536 {
+            crate::send_all(&mut send, Bytes::from(vec![b'x'; 65_536]), false).await.unwrap();
+            count.fetch_add(65_536, Ordering::SeqCst);
+        }
+        send.send_data(Bytes::new(), true).unwrap();
+    });
+    let mut last = (0, 0);
+    wait_for("everything to stand still", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = sent.load(Ordering::SeqCst);
+        last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
+        now > 0 && last.1 > 5
+    });
+    assert!(last.0 < length, "all of it was taken");
+    let grown = resident_kib(proxy.id()).saturating_sub(before);
+    assert!(grown < 4096, "grown by {grown} KiB");
+    gate.open();
+    client.runtime.block_on(async {
+        crate::within(task).await.unwrap();
+        assert_eq!(crate::within(response).await.unwrap().status(), 200);
+    });
+}
+
+#[test]
+fn rfc9113_8_1_an_answer_before_the_end_of_the_request_ends_it_without_an_error() {
+    let backend = Backend::on_head(|_, stream| {
+        reply(
+            stream,
+            "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig",
+        );
+        Then::Close
+    });
+    let proxy = proxied(&backend);
+    let client = Client::connect(proxy.addresses[0]);
+    let (response, mut send) = client.begin(request("POST", "/").body(()).unwrap());
+    client.runtime.block_on(async {
+        send.send_data("some".into(), false).unwrap();
+        let response = crate::within(response).await.unwrap();
+        assert_eq!(response.status(), 413);
+        assert_eq!(crate::within(crate::read_all(response.into_body())).await.unwrap().0, b"big");
+        let reason = crate::within(std::future::poll_fn(|cx| send.poll_reset(cx))).await.unwrap();
+        assert_eq!(reason, h2::Reason::NO_ERROR);
+    });
+    assert_eq!(client.get("/").status(), 413, "the connection goes on");
+}
+
+#[test]
+fn a_client_that_gives_up_frees_its_server() {
+    let gone = Gate::default();
+    let seen = gone.clone();
+    let backend = Backend::start(move |request, stream| {
+        if request.target() == "/slow" {
+            // Nothing is sent: it can only be the end.
+            let _ = stream.read(&mut [0]);
+            seen.open();
+            return Then::Close;
+        }
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    let client = Client::connect(proxy.addresses[0]);
+    for ended in [true, false] {
+        let mut sender = client.sender.clone();
+        let (response, mut send) =
+            sender.send_request(request("GET", "/slow").body(()).unwrap(), ended).unwrap();
+        let before = backend.count();
+        wait_for("the server to be asked", || backend.count() > before.min(usize::from(!ended)));
+        send.send_reset(h2::Reason::CANCEL);
+        drop((response, send));
+        wait_for("the server to be let go", || gone.is_open());
+        assert_eq!(client.get("/").text(), "ok");
+    }
+}

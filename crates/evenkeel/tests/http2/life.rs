@@ -1,0 +1,180 @@
+//! How a connection ends, and what its requests notice of it (RFC 9113 §6.8).
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use crate::support::{Backend, Gate, Proxy, Then, reply, simple, wait_for};
+use crate::wire::{self, Came, DATA, END_HEADERS, END_STREAM, HEADERS, Wire};
+use crate::{Client, request};
+
+fn waiting(gate: &Gate) -> Backend {
+    let gate = gate.clone();
+    Backend::start(move |request, stream| {
+        if request.target() == "/wait" {
+            gate.pass();
+        }
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        Then::Keep
+    })
+}
+
+fn config(backend: &Backend, listener: &str) -> String {
+    format!(
+        "workers: 1\nlisteners:\n  web:\n    bind: 127.0.0.1:0\n{listener}routes:\n  - to: app\n\
+         pools:\n  app:\n    servers: [\"{}\"]\n",
+        backend.address
+    )
+}
+
+#[test]
+fn a_drain_lets_requests_end_and_takes_no_new_ones() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let mut proxy = Proxy::start(&config(&backend, ""));
+    let client = Client::connect(proxy.addresses[0]);
+    let asked: Vec<_> = (0..20)
+        .map(|_| {
+            let request = request("GET", "/wait").body(()).unwrap();
+            client.runtime.spawn(crate::exchange(client.sender.clone(), request, "".into()))
+        })
+        .collect();
+    wait_for("all to be at the server", || backend.count() == 20);
+    proxy.signal("-TERM");
+    // GOAWAY: nothing new is begun on this connection, as the client is told.
+    wait_for("the client to be told", || {
+        let ready = async { client.sender.clone().ready().await.is_err() };
+        client.runtime.block_on(ready)
+    });
+    assert!(proxy.is_running());
+    gate.open();
+    for asked in asked {
+        let answer = client.runtime.block_on(crate::within(asked)).unwrap().unwrap();
+        assert_eq!(answer.text(), "ok");
+    }
+    let ended = client.runtime.block_on(crate::within(client.ended)).unwrap();
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(proxy.wait().success());
+}
+
+#[test]
+fn a_reload_is_not_noticed_by_who_is_connected() {
+    let gate = Gate::default();
+    let (old, new) = (waiting(&gate), Backend::named("new"));
+    let proxy = Proxy::start(&config(&old, ""));
+    let client = Client::connect(proxy.addresses[0]);
+    let slow = request("GET", "/wait").body(()).unwrap();
+    let slow = client.runtime.spawn(crate::exchange(client.sender.clone(), slow, "".into()));
+    wait_for("it to be at the server", || old.count() == 1);
+    let said = proxy.reload(&config(&new, ""));
+    assert!(said.contains("changed: "), "{said}");
+    assert_eq!(client.get("/").text(), "new", "the same connection, another server");
+    gate.open();
+    assert_eq!(client.runtime.block_on(crate::within(slow)).unwrap().unwrap().text(), "ok");
+}
+
+#[test]
+fn after_so_many_requests_the_client_is_asked_to_come_back() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let limits = "    limits: { requests_per_connection: 3 }\n";
+    let proxy = Proxy::start(&config(&backend, limits));
+    let client = Client::connect(proxy.addresses[0]);
+    for _ in 0..3 {
+        assert_eq!(client.get("/").text(), "ok");
+    }
+    let ended = client.runtime.block_on(crate::within(client.ended)).unwrap();
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[test]
+fn who_says_nothing_is_let_go() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let timeouts = "    timeouts: { idle: 300ms, head: 300ms }\n";
+    let proxy = Proxy::start(&config(&backend, timeouts));
+    // Before its first request, and after it.
+    for asks in [false, true] {
+        let client = Client::connect(proxy.addresses[0]);
+        if asks {
+            assert_eq!(client.get("/").text(), "ok");
+        }
+        let ended = client.runtime.block_on(crate::within(client.ended)).unwrap();
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+    // A preface that does not go on.
+    let mut silent = crate::support::Client::connect(proxy.addresses[0]);
+    silent.send("PRI * HTTP/2.0\r\n\r\nSM");
+    silent.rest();
+}
+
+#[test]
+fn content_that_does_not_come_is_not_waited_for() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let timeouts = "    timeouts: { body_idle: 300ms }\n";
+    let proxy = Proxy::start(&config(&backend, timeouts));
+    let client = Client::connect(proxy.addresses[0]);
+    let (response, _send) = client.begin(request("POST", "/").body(()).unwrap());
+    let response = client.runtime.block_on(crate::within(response)).unwrap();
+    assert_eq!(response.status(), 408);
+    assert_eq!(client.get("/").text(), "ok");
+}
+
+#[test]
+fn a_listener_without_h2_refuses_it() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let Some(proxy) = start_if_known(&config(&backend, "    protocols: [h1]\n")) else { return };
+    let mut client = crate::support::Client::connect(proxy.addresses[0]);
+    client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(client.response().status, 505);
+}
+
+/// `None` while the option does not exist.
+fn start_if_known(config: &str) -> Option<Proxy> {
+    let directory = crate::support::Directory::new();
+    let file = directory.0.join("evenkeel.yaml");
+    std::fs::write(&file, config).unwrap();
+    let check = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let known = { check }.arg("check").arg(&file).output().unwrap().status.success();
+    known.then(|| Proxy::start(config))
+}
+
+#[test]
+fn j18_more_streams_than_allowed_are_refused_and_may_be_sent_again() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let proxy = Proxy::start(&config(&backend, ""));
+    let mut wire = Wire::connect(proxy.addresses[0]);
+    let fields: [(&[u8], &[u8]); 4] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":path", b"/wait"),
+        (b":authority", b"test"),
+    ];
+    for stream in 0..129_u32 {
+        wire.frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * stream, &wire::fields(&fields));
+    }
+    let refused = std::iter::from_fn(|| wire.next()).find(|frame| frame.kind == wire::RST_STREAM);
+    let refused = refused.unwrap();
+    assert_eq!((refused.stream, refused.payload), (257, vec![0, 0, 0, 7]));
+    wait_for("all the others to be at the server", || backend.count() == 128);
+    gate.open();
+}
+
+#[test]
+fn j11_frames_on_streams_that_are_none_end_the_connection() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let proxy = Proxy::start(&config(&backend, ""));
+    for (kind, stream) in [(DATA, 0), (DATA, 5), (HEADERS, 2), (wire::RST_STREAM, 7)] {
+        let mut wire = Wire::connect(proxy.addresses[0]);
+        let payload: &[u8] = if kind == wire::RST_STREAM { &[0; 4] } else { &[] };
+        wire.frame(kind, END_HEADERS, stream, payload);
+        let came = wire.came();
+        assert!(matches!(came, Came::GoAway(_)), "{kind} on {stream}: {came:?}");
+        let _ = wire.stream.set_read_timeout(Some(Duration::from_secs(60)));
+        let _ = wire.stream.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(backend.count(), 0);
+}
