@@ -1,6 +1,7 @@
 //! Content in both directions: how much of it waits where, and for whom (RFC 9113 §5.2).
 
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -95,8 +96,12 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
     let client = Client::with(proxy.addresses[0], |builder| {
         builder.initial_connection_window_size(4 << 20);
     });
-    let responses: Vec<_> =
-        (0..16).map(|_| client.begin(request("GET", "/").body(()).unwrap())).collect();
+    let responses: Vec<_> = (0..16)
+        .map(|_| {
+            let request = request("GET", "/").body(()).unwrap();
+            client.sender.clone().send_request(request, true).unwrap().0
+        })
+        .collect();
     // Until nothing moves any more: the sockets' buffers are full.
     let mut last = (0, 0);
     wait_for("everything to stand still", || {
@@ -108,9 +113,8 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
     let grown = resident_kib(proxy.id()).saturating_sub(before);
     assert!(grown < 4096, "grown by {grown} KiB");
     // It reads after all, and has all of it.
-    for (response, mut send) in responses {
+    for response in responses {
         let length = client.runtime.block_on(async {
-            let _ = send.send_data(Bytes::new(), true);
             let response = crate::within(response).await.unwrap();
             crate::within(crate::read_all(response.into_body())).await.unwrap().0.len()
         });
@@ -120,28 +124,38 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
 
 #[test]
 fn a_server_that_reads_nothing_stops_the_client() {
+    const LENGTH: usize = 32 << 20;
     let gate = Gate::default();
     let opened = gate.clone();
-    let backend = Backend::on_head(move |request, stream| {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
         opened.pass();
-        let mut left: usize = request.field("content-length").unwrap().parse().unwrap();
+        let mut taken = Vec::new();
         let mut buffer = [0; 65_536];
-        while left > 0 {
-            left -= stream.read(&mut buffer[..left.min(65_536)]).unwrap();
+        loop {
+            let read = stream.read(&mut buffer).unwrap();
+            taken.extend_from_slice(&buffer[..read]);
+            let head = taken.windows(4).position(|end| end == b"\r\n\r\n");
+            if head.is_some_and(|head| taken.len() >= head + 4 + LENGTH) {
+                break;
+            }
         }
-        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        Then::Close
+        reply(&mut stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
-    let proxy = proxied(&backend);
+    let proxy = Proxy::start(&format!(
+        "workers: 1\nlisteners:\n  web: {{ bind: \"127.0.0.1:0\" }}\nroutes:\n  - to: app\n\
+         pools:\n  app: {{ servers: [\"{address}\"] }}\n"
+    ));
     let before = resident_kib(proxy.id());
     let client = Client::connect(proxy.addresses[0]);
-    let length = 32 << 20;
-    let asked = request("POST", "/").header("content-length", length).body(()).unwrap();
+    let asked = request("POST", "/").header("content-length", LENGTH).body(()).unwrap();
     let (response, mut send) = client.begin(asked);
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let task = client.runtime.spawn(async move {
-        for _ in 0..length / 65_536 {
+        for _ in 0..LENGTH / 65_536 {
             crate::send_all(&mut send, Bytes::from(vec![b'x'; 65_536]), false).await.unwrap();
             count.fetch_add(65_536, Ordering::SeqCst);
         }
@@ -154,7 +168,7 @@ fn a_server_that_reads_nothing_stops_the_client() {
         last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
         now > 0 && last.1 > 5
     });
-    assert!(last.0 < length, "all of it was taken");
+    assert!(last.0 < LENGTH, "all of it was taken");
     let grown = resident_kib(proxy.id()).saturating_sub(before);
     assert!(grown < 4096, "grown by {grown} KiB");
     gate.open();

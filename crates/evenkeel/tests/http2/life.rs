@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use crate::support::{Backend, Gate, Proxy, Then, reply, simple, wait_for};
+use crate::support::{Backend, Gate, Proxy, Then, reply, wait_for};
 use crate::wire::{self, Came, DATA, END_HEADERS, END_STREAM, HEADERS, Wire};
 use crate::{Client, request};
 

@@ -111,6 +111,7 @@ fn responses_keep_their_fields_but_those_of_the_connection() {
     assert_eq!(fields.get_all("set-cookie").iter().count(), 2);
     assert_eq!(answer.field("x-mixed"), "Yes");
     assert_eq!(answer.field("content-length"), "2");
+    assert!(answer.trailers.is_none());
     for gone in ["connection", "x-hop", "keep-alive", "transfer-encoding"] {
         assert!(!fields.contains_key(gone), "{gone}");
     }

@@ -6,19 +6,19 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::support::LIMIT;
 
-pub const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-pub const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-pub const GOAWAY: u8 = 7;
-pub const END_STREAM: u8 = 1;
-pub const END_HEADERS: u8 = 4;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
-pub const PROTOCOL_ERROR: u32 = 1;
+pub(crate) const PROTOCOL_ERROR: u32 = 1;
 
 /// What came of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
+pub(crate) enum Came {
     /// A head, and the status if it is one of the common ones.
     Answer(Option<u16>),
     /// The stream was reset with this code.
@@ -29,20 +29,20 @@ pub enum Came {
     Closed,
 }
 
-pub struct Frame {
-    pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
-pub struct Wire {
-    pub stream: TcpStream,
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
 }
 
 impl Wire {
     /// Connects and exchanges settings.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -52,11 +52,11 @@ impl Wire {
         wire
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes); // it may have been closed
     }
 
-    pub fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = (payload.len() as u32).to_be_bytes();
         let mut bytes = length[1..].to_vec();
         bytes.extend([kind, flags]);
@@ -65,7 +65,7 @@ impl Wire {
         self.send(&bytes);
     }
 
-    pub fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -76,7 +76,7 @@ impl Wire {
     }
 
     /// What comes of stream 1; settings and the like are read over.
-    pub fn came(&mut self) -> Came {
+    pub(crate) fn came(&mut self) -> Came {
         loop {
             let Some(frame) = self.next() else { return Came::Closed };
             let code = |at: usize| {
@@ -105,7 +105,7 @@ impl Wire {
 }
 
 /// A field section of literals.
-pub fn fields(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+pub(crate) fn fields(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0); // a literal without indexing, with a new name

@@ -166,7 +166,12 @@ async fn receive_head(
             match head.parse(buffer.filled(), &limits) {
                 Ok(Parse::Complete(length)) => return Ok(length),
                 Ok(Parse::Partial) => {}
-                Err(_) if is_preface(connection, listener, buffer) => return Err(Receive::Http2),
+                Err(_) if is_preface(connection, listener, buffer) => {
+                    if buffer.filled().len() >= h2::PREFACE.len() {
+                        return Err(Receive::Http2);
+                    }
+                    head.clear();
+                }
                 Err(error) => {
                     return Err(Receive::Failed(Failure::new(Reason::BadRequest(error))));
                 }
@@ -210,8 +215,8 @@ async fn receive_head(
     }
 }
 
-/// Whether it begins as HTTP/2 does where the client knows beforehand, and may: without TLS, and as
-/// the first bytes. Asked only of what is no request.
+/// Whether it begins as HTTP/2 does where the client knows beforehand, as far as it is here, and may:
+/// without TLS, and as the first bytes. Asked only of what is no request.
 fn is_preface(connection: &Connection, listener: &Listener, buffer: &Buffer) -> bool {
     let begin = buffer.filled();
     let line = begin.get(..h2::PREFACE.len()).unwrap_or(begin);

@@ -1,3 +1,5 @@
+//! What becomes of messages on their way between versions, section by section.
+
 use super::*;
 use evenkeel_codec::{HeadLimits, Parse, RequestContext, RequestError};
 
