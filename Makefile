@@ -56,6 +56,8 @@ check: ## Formatting, lints, and every example
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --package evenkeel --no-default-features -- -D warnings
+	@$(CARGO) run --quiet --package evenkeel -- cert self-signed shop.example '*.shop.example' \
+	  --out target/example-certs --force >/dev/null
 	@for example in examples/*.yaml; do \
 	  $(CARGO) run --quiet --package evenkeel -- check "$$example" >/dev/null || exit 1; \
 	done; echo "every example passes"

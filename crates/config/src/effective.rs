@@ -5,6 +5,7 @@ mod admin;
 mod health;
 mod pool;
 mod resilience;
+mod tls;
 mod yaml;
 
 use serde_json::{Map, Value, json};
@@ -97,8 +98,11 @@ fn listener(listener: &Listener, config: &Config) -> Value {
         limit.insert("body".into(), show_size(body).into());
     }
     limit.insert("requests_per_connection".into(), limits.requests_per_connection.into());
-    json!({
-        "bind": strings(listener.bind.iter().map(ToString::to_string).collect()),
+    let mut map = Map::new();
+    let bind = strings(listener.bind.iter().map(ToString::to_string).collect());
+    map.insert("bind".into(), bind);
+    map.extend(tls::of_listener(listener));
+    let rest = json!({
         "trusted_proxies": strings(listener.trusted_proxies.iter().map(ToString::to_string).collect()),
         "limits": limit,
         "timeouts": {
@@ -127,7 +131,11 @@ fn listener(listener: &Listener, config: &Config) -> Value {
             "merge_slashes": listener.path.merge_slashes,
         },
         "policies": policies(&listener.policies, config),
-    })
+    });
+    if let Value::Object(rest) = rest {
+        map.extend(rest);
+    }
+    map.into()
 }
 
 fn route(route: &Route, config: &Config) -> Value {

@@ -10,6 +10,7 @@ pub mod diagnostic;
 mod effective;
 pub mod model;
 mod option;
+mod place;
 pub mod precedence;
 mod read;
 mod reference;
@@ -21,10 +22,12 @@ mod validate;
 pub use diagnostic::{Diagnostic, Report, Severity, Span, closest};
 pub use effective::{effective, effective_json};
 pub use model::Config;
+pub use place::Places;
 pub use read::{duration_of as duration, show_duration};
 pub use reference::reference;
 pub use schema::schema;
 pub use source::{Environment, Source};
+pub use validate::key_of;
 
 use read::Findings;
 use tree::{Key, Node, Value};
@@ -36,6 +39,8 @@ pub struct Loaded {
     pub config: Config,
     /// Nothing in it is an error.
     pub warnings: Report,
+    /// Where it names files.
+    pub places: Places,
 }
 
 /// Reads and checks a configuration given in one or several texts, which are read as one.
@@ -43,6 +48,19 @@ pub struct Loaded {
 /// # Errors
 /// All mistakes, never only the first.
 pub fn load(sources: &[Source], environment: Environment<'_>) -> Result<Loaded, Report> {
+    load_with(sources, environment, |_, _| Vec::new())
+}
+
+/// The same; `inspect` finds what is wrong in files that the configuration names. It is asked even if
+/// the rest has mistakes, so that all are reported at once; what it sees has what could be read.
+///
+/// # Errors
+/// All mistakes, never only the first.
+pub fn load_with(
+    sources: &[Source],
+    environment: Environment<'_>,
+    inspect: impl FnOnce(&Config, &Places) -> Vec<Diagnostic>,
+) -> Result<Loaded, Report> {
     let mut found = Findings::default();
     let mut roots = Vec::new();
     for (at, source) in sources.iter().enumerate() {
@@ -55,9 +73,13 @@ pub fn load(sources: &[Source], environment: Environment<'_>) -> Result<Loaded, 
         true => None, // what could not be read would only seem to be missing
         false => Some(validate::validate(&root, &mut found)),
     };
-    let report = Report::new(found.0, sources);
+    let Findings(mut diagnostics, places) = found;
+    if let Some(config) = &config {
+        diagnostics.extend(inspect(config, &places));
+    }
+    let report = Report::new(diagnostics, sources);
     match config {
-        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report }),
+        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, places }),
         _ => Err(report),
     }
 }

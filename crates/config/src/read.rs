@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::option::{Absent, Kind, Object};
+use crate::place::Places;
 use crate::tree::{Key, Node, Value};
 
-/// What has been found wrong so far.
+/// What has been found wrong so far, and the places of files that are named.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(pub(crate) Vec<Diagnostic>);
+pub(crate) struct Findings(pub(crate) Vec<Diagnostic>, pub(crate) Places);
 
 impl Findings {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod certs;
 mod cli;
 mod control;
 mod demo;

@@ -2,6 +2,8 @@
 //! them to drain, and ends. What is changed meanwhile is the control plane's business, what a request
 //! goes through the workers'.
 
+mod start;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,31 +11,26 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use evenkeel_config::model::Shutdown;
-use evenkeel_config::{Config, Report};
 use evenkeel_proxy::counters::WorkerCounters;
 use evenkeel_proxy::shared::{Ledger, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
 use evenkeel_proxy::worker::{self, Command, Drain, Setup};
 use evenkeel_runtime::{self as runtime, mailbox};
-use serde_json::Value;
 use tokio::sync::watch as latest;
 
+pub(crate) use self::start::Start;
 use crate::admin::Living;
-use crate::cli::refused;
+use crate::certs;
 use crate::control::access_logs::AccessLogs;
 use crate::control::actor::Actor;
-use crate::control::carried::{self, Carried, Known};
+use crate::control::carried;
 use crate::control::drains::Drains;
-use crate::control::intent::CommandLine;
 use crate::control::lookout::Lookout;
-use crate::control::origin::Origin;
 use crate::control::plane::{self, Plane};
 use crate::control::readings;
 pub(crate) use crate::control::readings::ServerReading;
 use crate::control::sockets::Sockets;
-use crate::control::state::{self, Pinned, Text};
 use crate::control::view::Stand;
-use crate::control::wanted::{File, Wanted};
 use crate::control::{Handle, Message};
 use crate::failure::{Exit, Failure};
 use crate::signals::Request;
@@ -95,70 +92,6 @@ pub(crate) fn events() -> (Events, Receiver<Event>) {
     (Events(sender), inbox)
 }
 
-/// With what a process starts.
-pub(crate) struct Start {
-    pub(crate) origin: Origin,
-    pub(crate) wanted: Wanted,
-    pub(crate) pinned: Option<Pinned>,
-    /// What that comes to.
-    pub(crate) config: Config,
-    /// What a predecessor knew of servers.
-    known: Vec<Known>,
-    /// What is doubtful about the file.
-    pub(crate) warnings: Report,
-    /// Said once there is a log.
-    complaint: Option<String>,
-}
-
-impl Start {
-    /// Reads the configuration, and what was changed at runtime before: what a predecessor carries
-    /// over, else what `admin.state` keeps.
-    pub(crate) fn of(
-        origin: Origin,
-        command_line: CommandLine,
-        carried: Option<Value>,
-    ) -> Result<Self, Failure> {
-        let sources = origin.read()?;
-        let (mut file, mut warnings) = File::read(sources).map_err(|report| refused(&report))?;
-        let mut complaint = None;
-        // What was changed at runtime would be lost: then rather no upgrade.
-        let carried = carried.filter(|value| !value.is_null());
-        let carried = carried.map(serde_json::from_value::<Carried>);
-        let carried = carried.transpose().map_err(|e| {
-            let message =
-                format!("cannot understand what the old process was told at runtime: {e}");
-            Failure::new(Exit::Runtime, message).with_help("restart instead of upgrading")
-        })?;
-        let (carried, known) = carried.map(|carried| (carried.kept, carried.servers)).unzip();
-        let known = known.unwrap_or_default();
-        let kept = match (carried, &file.config.admin.state) {
-            (Some(carried), _) => Some(carried),
-            (None, Some(path)) => state::read(path).unwrap_or_else(|why| {
-                complaint = Some(why);
-                None
-            }),
-            (None, None) => None,
-        };
-        let kept = kept.unwrap_or_default();
-        let is_instead = |pinned: &Pinned| pinned.instead_of == Text::all(&file.sources);
-        let pinned = kept.pinned.filter(is_instead);
-        if let Some(pinned) = &pinned
-            && let Ok((earlier, doubts)) = File::read(Text::sources(&pinned.serves))
-        {
-            (file, warnings) = (earlier, doubts);
-        }
-        let version = kept.version + 1;
-        let (wanted, config) = Wanted::new(file, kept.overlay, version, command_line);
-        Ok(Self { pinned, known, warnings, complaint, ..Self::new(origin, wanted, config) })
-    }
-
-    /// With this and nothing else.
-    pub(crate) fn new(origin: Origin, wanted: Wanted, config: Config) -> Self {
-        let (known, warnings) = (Vec::new(), Report::default());
-        Self { origin, wanted, pinned: None, config, known, warnings, complaint: None }
-    }
-}
-
 /// A process that serves.
 pub(crate) struct Running {
     workers: Vec<mailbox::Sender<Command>>,
@@ -178,7 +111,8 @@ pub(crate) fn start(
     events: Events,
     inherited: &mut Inherited,
 ) -> Result<Running, Failure> {
-    let Start { origin, mut wanted, pinned, mut config, known, complaint, .. } = start;
+    let Start { origin, mut wanted, pinned, mut config, known, tickets, complaint, .. } = start;
+    let keyring = certs::at_start(&config, &wanted.file, tickets)?;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let control = control.map_err(|e| cannot_control(&e))?;
     let seed = RandomState::new().build_hasher().finish();
@@ -197,7 +131,7 @@ pub(crate) fn start(
     let mut logs = AccessLogs::default();
     logs.commit(logs.prepare(&config)?, now, now);
     let mut ledger = Ledger::new(count);
-    let resolved = plane::resolved(&addresses);
+    let resolved = plane::resolved(&addresses, &keyring);
     let publication = ledger.publish(Snapshot::compile(&config, &resolved));
     carried::take_over(&publication, &known, now);
     let shared = Shared::new(count, descriptors, seed);
@@ -255,6 +189,7 @@ pub(crate) fn start(
         sockets,
         logs,
         addresses,
+        keyring,
     };
     let actor = Actor {
         origin,
@@ -269,6 +204,7 @@ pub(crate) fn start(
         leases: Default::default(),
         held: None,
         watching: None,
+        keys: Default::default(),
         upgrading: Upgrading::new(Launch::of_this_process()),
         upgrade_reply: None,
     };
@@ -365,7 +301,9 @@ impl Running {
     fn tell_start(&self) {
         let stand = self.handle.stand();
         for (listener, _, address) in stand.addresses.iter() {
-            tracing::info!(%listener, "listening on http://{address}");
+            let settings = stand.config.listeners.iter().find(|known| known.name == *listener);
+            let scheme = settings.map_or("http", |known| known.scheme());
+            tracing::info!(%listener, "listening on {scheme}://{address}");
         }
         let (routes, pools) = (stand.config.routes.len(), stand.config.pools.len());
         let version = env!("CARGO_PKG_VERSION");

@@ -222,7 +222,19 @@ fn the_reference_in_the_docs_is_fresh() {
 #[test]
 fn every_example_passes_without_a_warning() {
     let mut count = 0;
-    for entry in std::fs::read_dir(root().join("examples")).unwrap().flatten() {
+    // Certificates that an example names are made as its comment says.
+    let place = scratch("examples");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command.args(arguments).current_dir(&place).output().unwrap()
+    };
+    let names = ["shop.example", "*.shop.example"];
+    let made =
+        run(&[&["cert", "self-signed", "--out", "target/example-certs"], &names[..]].concat());
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    for entry in
+        std::fs::read_dir(root().join("examples").canonicalize().unwrap()).unwrap().flatten()
+    {
         let output = run(&["check", entry.path().to_str().unwrap()]);
         let told = stderr(&output);
         assert!(code(&output) == 0 && told.is_empty(), "{}:\n{told}", entry.path().display());

@@ -13,6 +13,7 @@ use evenkeel_runtime as runtime;
 
 use crate::counters::WorkerCounters;
 use crate::http::exchange::Exchange;
+use crate::tls::Alpn;
 
 /// A block is handed over when it is this long, or a moment later.
 const BLOCK: usize = 32 * 1024;
@@ -132,6 +133,12 @@ fn write_json(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Ins
     let pool = exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id));
     text("pool", pool.map(|p| p.config.name.as_bytes()).unwrap_or_default());
     text("server", exchange.server.as_ref().map(|s| s.target.key.as_bytes()).unwrap_or_default());
+    if let Some(session) = exchange.connection.tls.get() {
+        text("tls", session.version.as_bytes());
+        text("cipher", session.cipher.as_bytes());
+        text("sni", session.server_name.as_deref().unwrap_or_default().as_bytes());
+        text("alpn", session.alpn.map_or("", Alpn::name).as_bytes());
+    }
     text("reason", exchange.failure.map(|reason| reason.word().as_bytes()).unwrap_or_default());
     let _ = write!(
         line,
@@ -143,6 +150,9 @@ fn write_json(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Ins
         exchange.bytes_out,
         now.saturating_duration_since(exchange.started).as_secs_f64() * 1e3,
     );
+    if let Some(session) = exchange.connection.tls.get() {
+        let _ = write!(line, ",\"resumed\":{}", session.resumed);
+    }
     if let Some(first) = exchange.first_byte {
         let _ = write!(line, ",\"first_byte_ms\":{:.3}", first.as_secs_f64() * 1e3);
     }

@@ -177,6 +177,12 @@ pub struct WorkerCounters {
     pub queued: Counter,
     /// Panics, each of which ended one client's connection.
     pub panics: Counter,
+    /// TLS handshakes that ended in a session.
+    pub handshakes: Counter,
+    /// Of these, those that resumed an earlier session.
+    pub handshakes_resumed: Counter,
+    /// Those that did not: too slow, refused, broken, or no TLS at all.
+    pub handshakes_failed: Counter,
     /// Bytes received from clients in bodies.
     pub body_bytes_in: Counter,
     /// Bytes sent to clients.

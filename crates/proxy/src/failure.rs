@@ -108,6 +108,8 @@ pub enum Reason {
     OutOfDescriptors,
     /// Too many connections from this address.
     TooManyConnections,
+    /// A request without TLS where TLS is spoken.
+    PlaintextOnTlsPort,
     /// Serving it panicked.
     Panicked,
 }
@@ -134,7 +136,10 @@ impl Reason {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest(error) => error.status(),
-            Self::BadPath(_) | Self::BadRequestBody(_) | Self::ClientGone => 400,
+            Self::BadPath(_)
+            | Self::BadRequestBody(_)
+            | Self::ClientGone
+            | Self::PlaintextOnTlsPort => 400,
             Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::NoRoute => 404,
@@ -202,6 +207,7 @@ impl Reason {
             Self::ResponseTruncated => "response_truncated",
             Self::OutOfDescriptors => "out_of_descriptors",
             Self::TooManyConnections => "too_many_connections",
+            Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
     }
@@ -256,6 +262,7 @@ impl Reason {
             | Self::ClientGone
             | Self::ClientTooSlow
             | Self::TooManyConnections
+            | Self::PlaintextOnTlsPort
             | Self::NoRoute => Fault::Downstream,
             Self::Loop
             | Self::NoServers

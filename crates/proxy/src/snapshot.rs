@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    Action, Address, HostRewrite, Listener, ListenerId, PolicyId, Pool, PoolId, RouteId, Sticky,
+    Action, Address, HostRewrite, Hsts, HttpsRedirect, Listener, ListenerId, PolicyId, Pool,
+    PoolId, Redirect, RedirectPart, RouteId, Sticky,
 };
 
 use rustls::pki_types::ServerName;
@@ -62,6 +63,10 @@ pub struct ListenerSettings {
     pub chain: Chain,
     /// How it speaks TLS, if it does.
     pub tls: Option<Arc<ServerTls>>,
+    /// The field line of its HSTS.
+    pub(crate) hsts: Option<Box<[u8]>>,
+    /// Where requests without TLS are sent.
+    pub(crate) to_https: Option<Redirect>,
 }
 
 impl ListenerSettings {
@@ -132,6 +137,8 @@ impl Snapshot {
                 config: l.clone(),
                 chain: chain(&l.policies),
                 tls: resolved.tls.listeners.get(&l.name).cloned(),
+                hsts: l.tls.as_ref().and_then(|tls| tls.hsts.as_ref()).map(hsts_line),
+                to_https: l.redirect_https.as_ref().map(to_https),
             })
             .collect();
         let routes = config
@@ -206,6 +213,36 @@ impl PoolSettings {
             HostRewrite::Set(host) => Some(host),
         }
     }
+}
+
+/// RFC 6797 §6.1.
+fn hsts_line(hsts: &Hsts) -> Box<[u8]> {
+    let mut line = format!("strict-transport-security: max-age={}", hsts.max_age.as_secs());
+    if hsts.subdomains {
+        line.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        line.push_str("; preload");
+    }
+    line.push_str("\r\n");
+    line.into_bytes().into()
+}
+
+/// The same host, path and query.
+fn to_https(redirect: &HttpsRedirect) -> Redirect {
+    let port = match redirect.port {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    let text = |text: &str| RedirectPart::Text(text.to_owned());
+    let to = vec![
+        text("https://"),
+        RedirectPart::Host,
+        text(&port),
+        RedirectPart::Path,
+        RedirectPart::Query,
+    ];
+    Redirect { to, status: redirect.status }
 }
 
 fn targets(pool: &Pool, resolved: &Resolved) -> Vec<Target> {

@@ -85,8 +85,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// The versions of HTTP spoken; what the listener can do by default.
     pub protocols: Protocols,
-    /// Every request is answered with a redirect to `https`, at this port; not by default.
-    pub redirect_https: Option<u16>,
+    /// Every request is answered with a redirect to `https`; not by default.
+    pub redirect_https: Option<HttpsRedirect>,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
     /// How much.

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Listener;
+
 /// The versions of HTTP that a listener's clients may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocols {
@@ -36,6 +38,13 @@ pub struct ListenerTls {
     pub early_data: bool,
 }
 
+impl Listener {
+    /// Of URIs that lead to it.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -65,6 +74,28 @@ pub struct ClientAuth {
     pub optional: bool,
     /// Lists of revoked certificates, in PEM.
     pub crl: Vec<PathBuf>,
+    /// What servers are told about the client's certificate.
+    pub forward: ForwardedCertificate,
+}
+
+/// What servers are told about a client's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForwardedCertificate {
+    /// `X-Client-Cert-Subject` and the like; on.
+    pub details: bool,
+    /// `Client-Cert` (RFC 9440 §2.2); off.
+    pub certificate: bool,
+    /// `Client-Cert-Chain` (RFC 9440 §2.3); off.
+    pub chain: bool,
+}
+
+/// Where requests that are not encrypted are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpsRedirect {
+    /// Where `https` is served; 443, which is not written.
+    pub port: u16,
+    /// 308, which keeps the method, or 301.
+    pub status: u16,
 }
 
 /// How sessions are resumed.

@@ -2,7 +2,7 @@
 
 use super::Absent::{Is, Means, Required};
 use super::Kind::{Bool, Choice, Count, Duration, OneOf, OneOrMany, Rate, Size, Text};
-use super::{CIDR, DAY, HOUR, Kind, NAMES, Object, opt};
+use super::{CIDR, DAY, HOUR, HTTPS_REDIRECT, Kind, LISTENER_TLS, NAMES, Object, opt};
 
 pub(crate) static LISTENER: Object = Object {
     name: "listener",
@@ -13,6 +13,28 @@ pub(crate) static LISTENER: Object = Object {
             OneOrMany(&Text("0.0.0.0:80")),
             Required,
             "Addresses with port. `:80` is every IPv4 and IPv6 address; port 0 takes any free port.",
+        ),
+        opt(
+            "tls",
+            Kind::Object(&LISTENER_TLS),
+            Means("connections are not encrypted"),
+            "Connections are encrypted (HTTPS).",
+        ),
+        opt(
+            "protocols",
+            OneOrMany(&Choice(&[
+                ("h1", "HTTP/1.0 and HTTP/1.1"),
+                ("h2", "HTTP/2: agreed on in the TLS handshake; without TLS by prior knowledge"),
+                ("h3", "HTTP/3, over UDP at the same addresses; needs `tls`"),
+            ])),
+            Means("`[h1, h2]`"),
+            "The versions of HTTP that clients may speak.",
+        ),
+        opt(
+            "redirect",
+            OneOf(&[Choice(&[("https", "to port 443, with 308")]), Kind::Object(&HTTPS_REDIRECT)]),
+            Means("requests are routed"),
+            "Answers every request with a redirect to `https://` and the same host, path and query; no route is looked at.",
         ),
         opt(
             "trusted_proxies",

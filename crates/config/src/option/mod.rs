@@ -12,6 +12,7 @@ mod resilience;
 mod route;
 #[cfg(test)]
 mod sample;
+mod tls;
 
 pub(crate) use admin::*;
 pub(crate) use health::*;
@@ -20,6 +21,7 @@ pub(crate) use policy::*;
 pub(crate) use pool::*;
 pub(crate) use resilience::*;
 pub(crate) use route::*;
+pub(crate) use tls::*;
 
 /// What may be written for an option.
 #[derive(Clone, Copy, Debug)]

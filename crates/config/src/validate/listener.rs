@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Scope, empty};
+use super::{Scope, empty, tls};
 use crate::diagnostic::Diagnostic;
 use crate::model::{
     EncodedSlash, Identity, Listener, ListenerLimits, ListenerTimeouts, PathRules, PolicyId,
-    Protocols,
 };
 use crate::option::{IDENTITY, LIMITS, LISTENER, PATH_RULES, TIMEOUTS};
 use crate::read::{Findings, Options, bool_of, one_or_many, text};
@@ -18,12 +17,15 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
     let options = Options::read(node, &LISTENER, found);
     let empty = empty();
     let part = |name: &str| options.node(name).unwrap_or(&empty);
+    let tls = options.node("tls").map(|node| self::tls::listener(node, &key.text, found));
+    let protocols = tls::protocols(&options, tls.as_ref(), found);
+    let redirect_https = tls::redirect(&options, tls.is_some(), found);
     Listener {
         name: key.text.clone(),
         bind: binds(options.node("bind"), found),
-        tls: None,
-        protocols: Protocols { h1: true, h2: true, h3: false },
-        redirect_https: None,
+        tls,
+        protocols,
+        redirect_https,
         trusted_proxies: networks(options.node("trusted_proxies"), found),
         limits: limits(part("limits"), found),
         timeouts: timeouts(part("timeouts"), found),

@@ -15,7 +15,9 @@ mod route;
 mod secret;
 mod sense;
 mod server;
+mod tls;
 
+pub use secret::key_of;
 pub(crate) use server::read_list as servers;
 
 use std::collections::HashMap;

@@ -28,8 +28,7 @@ pub(super) fn secret(node: &Node, found: &mut Findings) -> Option<Secret> {
 
 /// 32 bytes, as hexadecimal digits or as base64 (RFC 4648).
 pub(super) fn key(node: &Node, found: &mut Findings) -> Option<SecretKey> {
-    let written = readable(node, found)?.trim();
-    let bytes = hexadecimal(written).or_else(|| base64(written));
+    let bytes = key_of(readable(node, found)?.trim());
     if bytes.is_none() {
         found.push(
             Diagnostic::error("bad-secret", node.span, "this is not a key of 32 bytes").help(
@@ -38,6 +37,11 @@ pub(super) fn key(node: &Node, found: &mut Findings) -> Option<SecretKey> {
         );
     }
     bytes.map(|bytes| SecretKey::new(bytes, variable(node)))
+}
+
+/// 32 bytes, written as hexadecimal digits or as base64.
+pub fn key_of(text: &str) -> Option<[u8; 32]> {
+    hexadecimal(text).or_else(|| base64(text))
 }
 
 fn readable<'t>(node: &'t Node, found: &mut Findings) -> Option<&'t str> {

@@ -102,6 +102,9 @@ pub(crate) static STATUS: Shape = Shape {
         must("connections", NUMBER, "Open client connections."),
         must("requests", NUMBER, "Requests since the start."),
         must("failures", NUMBER, "Requests that this process could not get answered."),
+        must("handshakes", NUMBER, "TLS handshakes that ended in a session."),
+        must("handshakes_resumed", NUMBER, "Of these, those that resumed an earlier one."),
+        must("handshakes_failed", NUMBER, "TLS handshakes that failed."),
         must("listeners", NUMBER, "How many."),
         must("routes", NUMBER, "How many."),
         must(

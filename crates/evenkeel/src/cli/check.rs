@@ -5,7 +5,7 @@ use evenkeel_config::{Config, Loaded, Report};
 
 use super::ConfigArgument;
 use crate::failure::{Exit, Failure};
-use crate::{sources, terminal};
+use crate::{certs, sources, terminal};
 
 /// Routes in the summary; `--routes` shows all of them.
 const SUMMARY_ROUTES_MAX: usize = 20;
@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let sources = sources::read(&arguments.config.path)?;
-    let loaded = evenkeel_config::load(&sources, &|name| std::env::var(name).ok());
+    let environment = |name: &str| std::env::var(name).ok();
+    let loaded = evenkeel_config::load_with(&sources, &environment, certs::inspect);
     if arguments.json {
         return print_json(&loaded);
     }

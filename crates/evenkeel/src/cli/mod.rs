@@ -1,6 +1,7 @@
 //! The command line: its grammar and which command it leads to. What a command does is in the
 //! file of its name.
 
+mod cert;
 mod check;
 mod client;
 mod order;
@@ -53,6 +54,9 @@ enum Command {
     Rollback(order::RollbackArguments),
     /// Hand the sockets over to a new process, without losing a request
     Upgrade(order::UpgradeArguments),
+    /// Make certificates to try things with
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Print the reference of the configuration (docs/configuration.md is made from this)
@@ -100,6 +104,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Reload(arguments) => order::reload(&arguments),
         Command::Rollback(arguments) => order::rollback(&arguments),
         Command::Upgrade(arguments) => order::upgrade(&arguments),
+        Command::Cert(command) => cert::run(&command),
         Command::Schema => {
             terminal::print(&format!("{:#}", evenkeel_config::schema()));
             Ok(())

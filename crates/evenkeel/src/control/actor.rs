@@ -4,6 +4,7 @@
 
 mod ending;
 mod handover;
+pub(crate) mod keys;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use super::view::{Past, Refusal};
 use super::wanted::{Draft, File, Wanted};
 use super::{Applied, Change, Handle, Kept, Message, Refused, Reply, Rollback, standing, watch};
 use crate::admin;
+use crate::certs::Occasion;
 use crate::signals::Request;
 use crate::supervisor::Events;
 use crate::systemd;
@@ -58,6 +60,7 @@ pub(crate) struct Actor {
     /// Why changes are refused at the moment.
     pub(crate) held: Option<String>,
     pub(crate) watching: Option<tokio::task::JoinHandle<()>>,
+    pub(crate) keys: keys::Watched,
     pub(crate) upgrading: Upgrading,
     pub(crate) upgrade_reply: Option<Answer>,
 }
@@ -69,6 +72,8 @@ pub(crate) type Answer = oneshot::Sender<Result<Upgraded, upgrade::Refused>>;
 struct Order<'o> {
     author: &'o str,
     dry_run: bool,
+    /// How key material is looked at.
+    keys: Occasion,
     /// Drains asked for, with their deadlines.
     drains: Vec<Asked>,
     warnings: Vec<String>,
@@ -78,7 +83,8 @@ struct Order<'o> {
 impl<'o> Order<'o> {
     fn of(author: &'o str) -> Self {
         let (drains, warnings) = (Vec::new(), Vec::new());
-        Self { author, dry_run: false, drains, warnings, pinned: None }
+        let keys = Occasion::Change;
+        Self { author, dry_run: false, keys, drains, warnings, pinned: None }
     }
 }
 
@@ -170,6 +176,7 @@ impl Actor {
                     self.show(|_| {});
                 }
             }
+            Message::Keys => self.renew_keys().await,
             Message::Reopen => {
                 self.plane.logs.reopen();
                 tracing::info!("access log files opened again");
@@ -196,6 +203,7 @@ impl Actor {
                 if let Some(watching) = self.watching.take() {
                     watching.abort();
                 }
+                self.keys.end();
                 self.show(|stand| stand.draining = true);
                 let _ = done.try_send(());
             }
@@ -237,6 +245,7 @@ impl Actor {
         };
         let draft = self.wanted.draft(file, self.wanted.overlay.clone());
         let mut order = Order::of(author);
+        order.keys = Occasion::Reload;
         if !warnings.is_empty() {
             order.warnings = warnings.compact().lines().map(str::to_owned).collect();
         }
@@ -292,7 +301,8 @@ impl Actor {
         let draft = self.wanted.draft(self.wanted.file.clone(), self.wanted.overlay.clone());
         let config = Arc::new(draft.intent.config);
         let difference = diff::difference(&self.plane.config, &config);
-        match self.plane.prepare(&config, &self.wanted.overlay.closed).await {
+        let keyring = self.plane.keyring.clone();
+        match self.plane.prepare(&config, &self.wanted.overlay.closed, keyring).await {
             Ok(prepared) => {
                 self.publish(config, prepared, &difference, Vec::new()).await;
                 self.wanted.inert = draft.intent.inert;
@@ -335,8 +345,9 @@ impl Actor {
     }
 
     /// Puts a draft in force, or says why not and changes nothing.
-    async fn adopt(&mut self, draft: Draft, order: Order<'_>) -> Reply {
+    async fn adopt(&mut self, draft: Draft, mut order: Order<'_>) -> Reply {
         let config = Arc::new(draft.intent.config.clone());
+        let keyring = self.keys(&config, &draft.file, &mut order).await?;
         let difference = diff::difference(&self.plane.config, &config);
         let changes = self.words(&draft, &difference);
         let mut applied = Applied {
@@ -347,14 +358,22 @@ impl Actor {
             inert: draft.intent.inert.clone(),
             kept: Kept::NotAsked,
         };
-        let prepared = self.plane.prepare(&config, &draft.overlay.closed).await;
+        let is_same_keys = keyring.is_same(&self.plane.keyring);
+        let prepared = self.plane.prepare(&config, &draft.overlay.closed, keyring).await;
         let prepared = prepared.map_err(|failure| Refused::Impossible(failure.said()))?;
         if order.dry_run {
             return Ok(applied);
         }
         let is_same = changes.is_empty() && draft.overlay == self.wanted.overlay;
         if is_same && Arc::ptr_eq(&draft.file.sources, &self.wanted.file.sources) {
-            tracing::info!(author = order.author, "nothing changed");
+            match is_same_keys {
+                true => tracing::info!(author = order.author, "nothing changed"),
+                false => {
+                    self.publish(config, prepared, &difference, order.drains).await;
+                    tracing::info!(author = order.author, "certificates or keys read again");
+                    self.show(|stand| stand.refused = None);
+                }
+            }
             return Ok(applied);
         }
         self.publish(config, prepared, &difference, order.drains).await;
@@ -510,6 +529,7 @@ impl Actor {
 
     /// Watches the files, or no more.
     fn follow_files(&mut self) {
+        self.follow_keys();
         let path = self.origin.path().filter(|_| self.plane.config.watch);
         match (path, &self.watching) {
             (Some(path), None) => {

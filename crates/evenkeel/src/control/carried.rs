@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::servers;
 use super::state::Kept;
+use crate::certs::OwnTickets;
 
 /// See the module's head. Versions differ: what is not known is ignored, what is missing is nothing.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub(crate) struct Carried {
     /// Of servers about which there is something to say.
     #[serde(default)]
     pub(crate) servers: Vec<Known>,
+    /// So that sessions are resumed.
+    #[serde(default)]
+    pub(crate) tickets: Vec<OwnTickets>,
 }
 
 /// What is known of a server.

@@ -138,6 +138,8 @@ pub(crate) enum Message {
         servers: Vec<Server>,
     },
     Resolved(Vec<(Address, Vec<SocketAddr>)>),
+    /// Key material may have changed, or grown old.
+    Keys,
     Reopen,
     /// Start accepting what was bound.
     Listen(SyncSender<Result<(), String>>),

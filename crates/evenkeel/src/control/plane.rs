@@ -16,6 +16,7 @@ use evenkeel_runtime::{self as runtime, mailbox};
 use super::access_logs::{AccessLogs, NewLogs};
 use super::lookout;
 use super::sockets::{self, Plan, Sockets};
+use crate::certs::Keyring;
 use crate::failure::Failure;
 use crate::upgrade::Inherited;
 
@@ -34,6 +35,7 @@ pub(crate) struct Plane {
     pub(crate) logs: AccessLogs,
     /// By name and port.
     pub(crate) addresses: HashMap<Address, Vec<SocketAddr>>,
+    pub(crate) keyring: Keyring,
 }
 
 /// What a change needs, had but not yet in use.
@@ -41,6 +43,7 @@ pub(crate) struct Prepared {
     plan: Plan,
     found: Vec<(Address, Vec<SocketAddr>)>,
     logs: NewLogs,
+    keyring: Keyring,
 }
 
 impl Plane {
@@ -52,6 +55,7 @@ impl Plane {
         &self,
         config: &Arc<Config>,
         closed: &BTreeSet<String>,
+        keyring: Keyring,
     ) -> Result<Prepared, Failure> {
         let plan = self.sockets.plan(
             &config.listeners,
@@ -60,13 +64,14 @@ impl Plane {
         )?;
         let logs = self.logs.prepare(config)?;
         let found = lookout::new_addresses(&self.config, config).await;
-        Ok(Prepared { plan, found, logs })
+        Ok(Prepared { plan, found, logs, keyring })
     }
 
     /// Puts `config` in force; `drain` is for what it takes away from listeners. Ends once every
     /// worker serves by it.
     pub(crate) async fn publish(&mut self, config: Arc<Config>, prepared: Prepared, drain: Drain) {
-        let Prepared { mut plan, found, logs } = prepared;
+        let Prepared { mut plan, found, logs, keyring } = prepared;
+        self.keyring = keyring;
         self.addresses.extend(found);
         let before = self.publication.clone();
         self.compile(config);
@@ -126,12 +131,22 @@ impl Plane {
             return false;
         }
         self.addresses.extend(found);
+        self.republish().await;
+        true
+    }
+
+    /// Serves with other key material; connections that stand go on with what they have.
+    pub(crate) async fn rekey(&mut self, keyring: Keyring) {
+        self.keyring = keyring;
+        self.republish().await;
+    }
+
+    async fn republish(&mut self) {
         self.compile(self.config.clone());
         for worker in self.workers.clone() {
             let adoption = Adoption::of(self.publication.clone());
             self.order(&worker, Command::Adopt(adoption)).await;
         }
-        true
     }
 
     /// Cuts what runs at a server, in all workers.
@@ -142,7 +157,7 @@ impl Plane {
     }
 
     fn compile(&mut self, config: Arc<Config>) {
-        let resolved = resolved(&self.addresses);
+        let resolved = resolved(&self.addresses, &self.keyring);
         let before = (&*self.config, &*self.publication.snapshot);
         let snapshot = Snapshot::compile_after(Some(before), &config, &resolved);
         self.publication = self.ledger.publish(snapshot);
@@ -178,8 +193,12 @@ impl Plane {
 }
 
 /// In the words of a snapshot.
-pub(crate) fn resolved(addresses: &HashMap<Address, Vec<SocketAddr>>) -> Resolved {
+pub(crate) fn resolved(
+    addresses: &HashMap<Address, Vec<SocketAddr>>,
+    keyring: &Keyring,
+) -> Resolved {
     let mut resolved = Resolved::default();
+    resolved.tls = keyring.materials();
     for (name, addresses) in addresses {
         resolved.insert(name.clone(), addresses.clone());
     }

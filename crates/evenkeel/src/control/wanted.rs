@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use evenkeel_config::model::Server;
-use evenkeel_config::{Config, Report, Source};
+use evenkeel_config::{Config, Places, Report, Source};
 
 use super::Refused;
 use super::intent::{self, CommandLine, Inert, Inputs, Intent, Seen};
@@ -18,13 +18,19 @@ use super::overlay::{Ground, Objection, Overlay};
 pub(crate) struct File {
     pub(crate) sources: Arc<[Source]>,
     pub(crate) config: Arc<Config>,
+    /// Where it names files.
+    pub(crate) places: Arc<Places>,
 }
 
 impl File {
     /// Reads texts; all mistakes, or what they say and what is doubtful about it.
     pub(crate) fn read(sources: Vec<Source>) -> Result<(Self, Report), Report> {
         let loaded = intent::load(&sources)?;
-        let file = Self { sources: sources.into(), config: Arc::new(loaded.config) };
+        let file = Self {
+            sources: sources.into(),
+            config: Arc::new(loaded.config),
+            places: Arc::new(loaded.places),
+        };
         Ok((file, loaded.warnings))
     }
 

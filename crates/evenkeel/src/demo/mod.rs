@@ -142,7 +142,7 @@ fn file(listen: SocketAddr, servers: [SocketAddr; LANES]) -> Result<File, Failur
     let sources = [Source { name: "demo.yaml".into(), text: CONFIG.into() }];
     let Loaded { config, .. } =
         evenkeel_config::load(&sources, &variable).map_err(|report| refused(&report))?;
-    Ok(File { sources: sources.into(), config: Arc::new(config) })
+    Ok(File { sources: sources.into(), config: Arc::new(config), places: Arc::default() })
 }
 
 #[cfg(test)]

@@ -193,7 +193,8 @@ pub fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
 }
 
 fn listening(line: &str) -> Option<SocketAddr> {
-    let rest = &line[line.find("listening on http://")? + "listening on http://".len()..];
+    let (_, rest) = line.split_once("listening on http")?;
+    let rest = rest.trim_start_matches('s').strip_prefix("://")?;
     let end =
         rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()

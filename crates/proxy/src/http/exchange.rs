@@ -222,8 +222,14 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     fault::inject(exchange);
     hops::refuse_loop(&exchange.head, exchange.buffer.all())?;
     normalise_path(exchange)?;
-    refuse_long_body(exchange)?;
     let generation = exchange.generation.clone();
+    let listener = generation.snapshot.listener(exchange.listener);
+    if let Some(redirect) = listener.and_then(|listener| listener.to_https.as_ref())
+        && !forwarded::was_encrypted(exchange)
+    {
+        return Ok(local_reply::redirect(exchange, redirect).await);
+    }
+    refuse_long_body(exchange)?;
     let found = generation.snapshot.table.find(&exchange.view());
     let found = found.ok_or_else(|| Failure::new(Reason::NoRoute))?;
     exchange.route = Some(found.route);

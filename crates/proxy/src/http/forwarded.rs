@@ -216,10 +216,22 @@ fn is_replaced(exchange: &Exchange<'_>, identity: &Identity, field: &Field, name
 /// that no honest one would use.
 fn is_false_claim(exchange: &Exchange<'_>, name: &[u8]) -> bool {
     match claims::of(name) {
-        Some(claims::Spelling::Plain) => !exchange.trusted,
+        Some(claims::Spelling::Plain) => !exchange.trusted || is_asked_by_us(exchange, name),
         Some(claims::Spelling::Folded) => true,
         None => false,
     }
+}
+
+/// Where clients show certificates here, nobody else says whose they are.
+fn is_asked_by_us(exchange: &Exchange<'_>, name: &[u8]) -> bool {
+    let begins = |start: &[u8]| {
+        name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    };
+    let tls = exchange.listener().and_then(|listener| listener.config.tls.as_ref());
+    tls.is_some_and(|tls| tls.client_auth.is_some())
+        && (begins(b"client-cert")
+            || begins(b"x-client-cert")
+            || begins(b"x-forwarded-client-cert"))
 }
 
 fn is_own(name: &[u8]) -> bool {
@@ -285,6 +297,26 @@ fn write_identity(
     if !exchange.request_id.is_empty() {
         write_field(out, b"x-request-id", exchange.request_id.bytes());
     }
+    if let Some(session) = exchange.connection.tls.get() {
+        for (name, value) in &session.client.lines {
+            if !set(name.as_bytes()) {
+                write_field(out, name.as_bytes(), value.as_bytes());
+            }
+        }
+    }
+}
+
+/// Whether a trusted peer says that its client's connection to it was encrypted.
+pub(crate) fn was_encrypted(exchange: &Exchange<'_>) -> bool {
+    let proto = exchange.head.field(exchange.buffer.all(), Known::XForwardedProto);
+    exchange.trusted && proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+}
+
+/// The field line that tells browsers to stay with `https`, on connections that are encrypted alone
+/// (RFC 6797 §7.2).
+pub(crate) fn hsts<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
+    let line = exchange.listener()?.hsts.as_deref()?;
+    exchange.connection.is_secure().then_some(line)
 }
 
 /// How the client reached this process.
@@ -327,6 +359,7 @@ pub(crate) fn write_response(
     write_status(out, response.status);
     let edited = exchange.chains().any(|chain| !chain.is_empty());
     let binding = affinity::binds(exchange, response);
+    let hsts = hsts(exchange);
     let (mut dated, mut is_private) = (false, false);
     for field in &response.fields {
         let name = field.name.of(bytes);
@@ -334,6 +367,9 @@ pub(crate) fn write_response(
         dated |= field.known == Known::Date;
         let mut dropped =
             edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
+        dropped |= hsts.is_some()
+            && field.known == Known::Other
+            && name.eq_ignore_ascii_case(b"strict-transport-security");
         if binding.is_some() && field.known == Known::Other {
             dropped |= affinity::is_targeted_at_caches(name);
             is_private |= name.eq_ignore_ascii_case(b"cache-control")
@@ -347,6 +383,9 @@ pub(crate) fn write_response(
         // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
         let date = httpdate::fmt_http_date(evenkeel_runtime::wall_clock());
         write_field(out, b"date", date.as_bytes());
+    }
+    if response.status >= 200 {
+        out.extend_from_slice(hsts.unwrap_or_default());
     }
     for chain in exchange.chains() {
         chain.response_edits().for_each(|edits| out.extend_from_slice(&edits.lines));

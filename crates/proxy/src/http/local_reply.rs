@@ -165,6 +165,7 @@ async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool
         out.extend_from_slice(exchange.request_id.text().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
+    out.extend_from_slice(forwarded::hsts(exchange).unwrap_or_default());
     for chain in exchange.chains() {
         for edits in chain.response_edits() {
             out.extend_from_slice(&edits.lines);

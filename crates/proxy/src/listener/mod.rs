@@ -201,8 +201,12 @@ pub(crate) fn take_over(worker: &Rc<Worker>, handover: Handover) {
 fn start(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream) {
     let peer = stream.peer_addr();
     let channel = match tls(worker, entrance) {
-        None => Channel::Plain(stream),
-        Some(tls) => match tls.accept(stream) {
+        Secrecy::None => Channel::Plain(stream),
+        Secrecy::Missing => {
+            tracing::error!(address = %entrance.address, "no key material: a connection is refused");
+            return connection::uncount(worker, &entrance.connections, peer.ip());
+        }
+        Secrecy::Tls(tls) => match tls.accept(stream) {
             Ok(stream) => Channel::Tls(Box::new(stream)),
             Err(error) => {
                 tracing::error!(%error, "a TLS session cannot be made");
@@ -214,7 +218,21 @@ fn start(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream) {
     runtime::spawn(downstream::serve(connection));
 }
 
-fn tls(worker: &Worker, entrance: &Entrance) -> Option<Arc<ServerTls>> {
-    let (generation, id) = entrance.serving(worker)?;
-    generation.snapshot.listener(id)?.tls.clone()
+/// How a listener's connections are kept secret.
+enum Secrecy {
+    None,
+    Tls(Arc<ServerTls>),
+    /// They are to be, and cannot: then nobody is served.
+    Missing,
+}
+
+fn tls(worker: &Worker, entrance: &Entrance) -> Secrecy {
+    let serving = entrance.serving(worker);
+    let listener = serving.as_ref().and_then(|(generation, id)| generation.snapshot.listener(*id));
+    match listener {
+        Some(listener) if listener.config.tls.is_some() => {
+            listener.tls.clone().map_or(Secrecy::Missing, Secrecy::Tls)
+        }
+        _ => Secrecy::None,
+    }
 }

@@ -3,17 +3,25 @@
 //! [`Session`]. Key material is read by the control plane and comes in with a snapshot; nothing here
 //! touches a file.
 
+mod certificates;
 mod client;
+mod identity;
+mod server;
 mod stream;
+mod tickets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use evenkeel_runtime::TcpStream;
+use evenkeel_config::model::ForwardedCertificate;
 
+pub use self::certificates::{ACME_TLS, Certificate, Certificates};
 pub use self::client::{ClientSettings, ClientTls, Trust};
 pub(crate) use self::client::{Complaint, refusal};
+pub use self::identity::Identity;
+pub use self::server::{ServerParts, ServerTls, client_verifier, provider};
 pub(crate) use self::stream::TlsStream;
+pub use self::tickets::{TicketSecret, Tickets};
 
 /// What listeners and pools need for TLS, made from files before a snapshot is compiled.
 #[derive(Clone, Debug, Default)]
@@ -24,38 +32,84 @@ pub struct Materials {
     pub pools: HashMap<String, Arc<ClientTls>>,
 }
 
-/// How a listener speaks TLS.
-#[derive(Debug)]
-pub struct ServerTls {
-    /// For connections over TCP.
-    pub config: Arc<rustls::ServerConfig>,
-}
-
 /// What a client's handshake settled, for as long as its connection lasts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// The name asked for (RFC 6066 §3), lower case.
     pub server_name: Option<Box<str>>,
+    /// As other tools write it: `TLSv1.3`.
+    pub version: &'static str,
+    /// As the registry has it: `TLS13_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
+    /// What was agreed on by ALPN (RFC 7301).
+    pub alpn: Option<Alpn>,
+    /// It went on from an earlier one.
+    pub resumed: bool,
+    /// What servers are told about the client's certificate; nothing if it showed none.
+    pub client: Identity,
 }
 
-impl Session {
-    /// After the handshake.
-    pub(crate) fn of(session: &rustls::Connection) -> Self {
-        let server_name = match session {
-            rustls::Connection::Server(server) => server.server_name().map(Into::into),
-            rustls::Connection::Client(_) => None,
-        };
-        Self { server_name }
+/// A protocol agreed on by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `http/1.1` or `http/1.0`.
+    H1,
+    /// `h2`.
+    H2,
+    /// `h3`.
+    H3,
+    /// `acme-tls/1`: nothing is said on the connection (RFC 8737 §3).
+    AcmeTls,
+}
+
+impl Alpn {
+    /// From the registry's name (RFC 7301 §6).
+    pub fn of(name: &[u8]) -> Option<Self> {
+        match name {
+            b"http/1.1" | b"http/1.0" => Some(Self::H1),
+            b"h2" => Some(Self::H2),
+            b"h3" => Some(Self::H3),
+            ACME_TLS => Some(Self::AcmeTls),
+            _ => None,
+        }
+    }
+
+    /// As it is logged.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H1 => "http/1.1",
+            Self::H2 => "h2",
+            Self::H3 => "h3",
+            Self::AcmeTls => "acme-tls/1",
+        }
     }
 }
 
-impl ServerTls {
-    /// A client's connection, before its handshake.
-    ///
-    /// # Errors
-    /// When the settings cannot make a session; validation keeps this from happening.
-    pub(crate) fn accept(&self, tcp: TcpStream) -> Result<TlsStream, rustls::Error> {
-        let session = rustls::ServerConnection::new(self.config.clone())?;
-        Ok(TlsStream::new(tcp, session.into()))
+impl Session {
+    /// The name that a client asks for, as soon as it has.
+    pub(crate) fn name_asked_for(session: &rustls::Connection) -> Option<Box<str>> {
+        match session {
+            rustls::Connection::Server(server) => server.server_name().map(Into::into),
+            rustls::Connection::Client(_) => None,
+        }
+    }
+
+    /// After the handshake.
+    pub(crate) fn of(session: &rustls::Connection, forward: ForwardedCertificate) -> Self {
+        let server_name = Self::name_asked_for(session);
+        let version = match session.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "",
+        };
+        let cipher = session.negotiated_cipher_suite();
+        Self {
+            server_name,
+            version,
+            cipher: cipher.and_then(|cipher| cipher.suite().as_str()).unwrap_or_default(),
+            alpn: session.alpn_protocol().and_then(Alpn::of),
+            resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            client: Identity::of(session.peer_certificates().unwrap_or_default(), forward),
+        }
     }
 }

@@ -22,12 +22,29 @@ pub(crate) struct TlsStream {
     session: RefCell<Connection>,
     /// Plaintext that is sealed and that its writer has not been told is taken.
     sealed: Cell<usize>,
+    /// The peer's first byte.
+    first: Cell<Option<u8>>,
 }
 
 impl TlsStream {
     /// A session whose handshake has not begun.
     pub(crate) fn new(tcp: TcpStream, session: Connection) -> Self {
-        Self { tcp, session: RefCell::new(session), sealed: Cell::new(0) }
+        Self { tcp, session: RefCell::new(session), sealed: Cell::new(0), first: Cell::new(None) }
+    }
+
+    /// The connection below: nothing of what it carries is secret.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// The peer has sent something.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.first.get().is_some()
+    }
+
+    /// The peer began like a message of HTTP, which no record does (RFC 8446 §5.1).
+    pub(crate) fn is_plaintext(&self) -> bool {
+        self.first.get().is_some_and(|byte| byte.is_ascii_alphabetic())
     }
 
     /// What is known of the session; not to be called while it is being polled.
@@ -181,7 +198,7 @@ impl TlsStream {
 
     /// Gives the kernel sealed records.
     fn poll_send(&self, cx: &mut Context<'_>, session: &mut Connection) -> Poll<io::Result<usize>> {
-        settle(session.write_tls(&mut Wire { tcp: &self.tcp, cx }))
+        settle(session.write_tls(&mut Wire { tcp: &self.tcp, first: None, cx }))
     }
 
     /// Takes records from the kernel and opens them; 0 is the end.
@@ -190,10 +207,16 @@ impl TlsStream {
         cx: &mut Context<'_>,
         session: &mut Connection,
     ) -> Poll<io::Result<usize>> {
-        let read = ready!(settle(session.read_tls(&mut Wire { tcp: &self.tcp, cx })))?;
+        let mut wire = Wire { tcp: &self.tcp, first: None, cx };
+        let read = ready!(settle(session.read_tls(&mut wire)))?;
+        if self.first.get().is_none() {
+            self.first.set(wire.first);
+        }
         if let Err(error) = session.process_new_packets() {
             // The alert that says why, as far as the kernel takes it at once.
-            let _ = self.poll_send(cx, session);
+            if !self.is_plaintext() {
+                let _ = self.poll_send(cx, session);
+            }
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
         }
         Poll::Ready(Ok(read))
@@ -217,12 +240,18 @@ fn settle(result: io::Result<usize>) -> Poll<io::Result<usize>> {
 /// The TCP connection, as `rustls` wants it.
 struct Wire<'w, 'c> {
     tcp: &'w TcpStream,
+    /// Of what was read.
+    first: Option<u8>,
     cx: &'w mut Context<'c>,
 }
 
 impl Read for Wire<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        pending_is_would_block(self.tcp.poll_read(self.cx, buffer))
+        let read = pending_is_would_block(self.tcp.poll_read(self.cx, buffer))?;
+        if read > 0 {
+            self.first = buffer.first().copied();
+        }
+        Ok(read)
     }
 }
 

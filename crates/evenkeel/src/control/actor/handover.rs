@@ -21,7 +21,8 @@ impl Actor {
             }
         };
         let servers = carried::known(&self.plane.publication, runtime::now());
-        let carried = Carried { kept: self.kept(), servers };
+        let tickets = self.plane.keyring.own_tickets();
+        let carried = Carried { kept: self.kept(), servers, tickets };
         let carried = serde_json::to_value(carried).unwrap_or(Value::Null);
         let begun = match &self.held {
             Some(why) => Err(upgrade::Refused::at_start(why.clone())),

@@ -2,17 +2,15 @@
 
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod handshake;
 pub(crate) mod stream;
-
-use std::future::poll_fn;
-use std::task::Poll;
 
 use evenkeel_runtime as runtime;
 
 use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::connection::Connection;
-use crate::tls;
+use crate::tls::Alpn;
 
 /// Serves a connection to its end, or to the panic that ends it and nothing else.
 pub(crate) async fn serve(connection: Connection) {
@@ -26,48 +24,17 @@ pub(crate) async fn serve(connection: Connection) {
 
 async fn converse(connection: &Connection) {
     if let Channel::Tls(_) = connection.stream
-        && !Box::pin(shake_hands(connection)).await
+        && !Box::pin(handshake::shake_hands(connection)).await
     {
         return;
     }
-    if let Channel::Tls(stream) = &connection.stream
-        && stream.with_session(|session| session.alpn_protocol() == Some(b"h2".as_slice()))
-    {
-        return Box::pin(h2::converse(connection, Buffer::default())).await;
+    match connection.tls.get().and_then(|session| session.alpn) {
+        Some(Alpn::AcmeTls) => return, // the authority has seen what it asked for
+        Some(Alpn::H2) => return Box::pin(h2::converse(connection, Buffer::default())).await,
+        _ => {}
     }
     // A client that knows beforehand (RFC 9113 §3.3) begins with what is no request of HTTP/1.
     if let Some(early) = h1::converse(connection).await {
         Box::pin(h2::converse(connection, early)).await;
-    }
-}
-
-/// Agrees with the client on a TLS session, in time; whether that was possible.
-async fn shake_hands(connection: &Connection) -> bool {
-    let Channel::Tls(stream) = &connection.stream else { return true };
-    let Some(timeout) = connection.serving().and_then(|(generation, id)| {
-        Some(generation.snapshot.listener(id)?.config.timeouts.handshake)
-    }) else {
-        return false;
-    };
-    connection.state.allow_until(connection.opened + timeout);
-    let shaken = poll_fn(|cx| {
-        if let Poll::Ready(shaken) = stream.poll_handshake(cx) {
-            return Poll::Ready(Some(shaken));
-        }
-        connection.state.timer.poll_expired(cx).map(|()| None)
-    });
-    match shaken.await {
-        Some(Ok(())) => {
-            let session = stream.with_session(tls::Session::of);
-            connection.tls.set(session.into()).is_ok()
-        }
-        Some(Err(error)) => {
-            tracing::info!(client = %connection.peer, %error, "no TLS session");
-            false
-        }
-        None => {
-            tracing::info!(client = %connection.peer, "no TLS session: the client was too slow");
-            false
-        }
     }
 }
