@@ -15,6 +15,7 @@ pub mod sim;
 mod task;
 mod tcp;
 mod timer;
+mod udp;
 
 pub use chance::fill_from_seed;
 pub use clock::{now, wall_clock};
@@ -25,3 +26,4 @@ pub use pipe::Pipe;
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
 pub use tcp::{Bound, ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
 pub use timer::{Timer, sleep, sleep_until};
+pub use udp::{Steering, UdpBound};

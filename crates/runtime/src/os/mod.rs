@@ -3,5 +3,6 @@
 pub mod descriptors;
 pub(crate) mod pipe;
 pub(crate) mod process;
+pub(crate) mod steering;
 pub(crate) mod tcp;
 mod tcp_info;
