@@ -1,5 +1,6 @@
-//! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112), and what frames of HTTP/2 cost (RFC 9113). No
-//! sockets, no clock; the caller owns the buffers, and a head is an index into them.
+//! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112), what frames of HTTP/2 cost (RFC 9113), and which
+//! of HTTP/3 may come (RFC 9114). No sockets, no clock; the caller owns the buffers, and a head is an
+//! index into them.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
@@ -8,6 +9,7 @@ pub mod cookie;
 pub mod fields;
 mod framing;
 pub mod h2;
+pub mod h3;
 pub mod host;
 pub mod known;
 mod lines;
