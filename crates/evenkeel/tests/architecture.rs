@@ -38,6 +38,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("h2", &["crates/proxy", "tools"]),
     ("h3", &["crates/proxy", "tools"]),
     ("quinn", &["crates/proxy", "tools"]),
+    ("qpack", &["crates/proxy"]),
     ("instant-acme", &["crates/evenkeel"]),
     ("hickory-resolver", &["crates/evenkeel"]),
     ("notify", &["crates/evenkeel"]),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_balancer::Rng;
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, Timer, mailbox};
+use evenkeel_runtime::{self as runtime, Bound, Detached, TcpListener, Timer, UdpBound, mailbox};
 
 use crate::access_log::{LogBuffers, LogSinks};
 use crate::buffer::Stock;
@@ -21,7 +21,7 @@ use crate::connection::{ConnectionState, Registry};
 use crate::counters::WorkerCounters;
 use crate::generation::Generation;
 use crate::http::heads::HeadStock;
-use crate::listener::{self, Entrance};
+use crate::listener::{self, Entrance, Transport};
 use crate::shared::{Gauge, ListenerKey, Publication, Shared};
 
 /// How often a worker looks after idle connections and unsent log lines.
@@ -61,6 +61,17 @@ pub struct Opening {
     pub socket: Bound,
 }
 
+/// A socket for QUIC, read by one worker alone.
+pub struct QuicOpening {
+    /// Whose it is; of the publication that comes with it.
+    pub listener: ListenerKey,
+    /// Bound; others are bound to the same address.
+    pub socket: UdpBound,
+    /// Its place among those, which connection IDs made here begin with; `None` if the kernel does not
+    /// bring datagrams to the right one: then it is the only one, and read until it is left.
+    pub place: Option<u8>,
+}
+
 /// What a worker can be told.
 pub enum Command {
     /// Serve by this from the next request on.
@@ -82,9 +93,13 @@ pub struct Adoption {
     pub publication: Publication,
     /// Sockets to accept from, too.
     pub open: Vec<Opening>,
+    /// Sockets to accept QUIC connections from, too.
+    pub open_quic: Vec<QuicOpening>,
     /// Addresses to leave: what is in their queues is taken, their sockets are closed, and their
     /// connections end after the request in progress, at the latest when the drain says.
     pub leave: Vec<(ListenerKey, SocketAddr)>,
+    /// Addresses where QUIC alone is to be left.
+    pub leave_quic: Vec<(ListenerKey, SocketAddr)>,
     /// For those that are left.
     pub drain: Option<Drain>,
     /// Where access log lines go, if elsewhere.
@@ -94,8 +109,15 @@ pub struct Adoption {
 impl Adoption {
     /// Listening stays as it is.
     pub fn of(publication: Publication) -> Box<Self> {
-        let (open, leave) = (Vec::new(), Vec::new());
-        Box::new(Self { publication, open, leave, drain: None, logs: None })
+        Box::new(Self {
+            publication,
+            open: Vec::new(),
+            open_quic: Vec::new(),
+            leave: Vec::new(),
+            leave_quic: Vec::new(),
+            drain: None,
+            logs: None,
+        })
     }
 }
 
@@ -160,7 +182,7 @@ impl Worker {
 
     /// New exchanges are served by the publication; pools of the same name keep their state.
     fn adopt(self: &Rc<Self>, adoption: Adoption) {
-        let Adoption { publication, open, leave, drain, logs } = adoption;
+        let Adoption { publication, open, open_quic, leave, leave_quic, drain, logs } = adoption;
         if let Some(logs) = logs {
             self.logs.replace(logs);
         }
@@ -171,9 +193,14 @@ impl Worker {
         }
         self.generation.replace(Rc::new(next));
         self.open(&publication, open);
+        self.open_quic(&publication, open_quic);
         if let Some(drain) = drain {
             for (key, address) in leave {
-                self.leave(key, address, drain);
+                self.leave(drain, |entrance| entrance.is_at(key, address));
+            }
+            for (key, address) in leave_quic {
+                let is_quic = |entrance: &Entrance| entrance.transport == Transport::Quic;
+                self.leave(drain, |entrance| is_quic(entrance) && entrance.is_at(key, address));
             }
         }
         self.shared.adopt(self.index, publication.number);
@@ -187,7 +214,8 @@ impl Worker {
             let address = socket.local_addr();
             match TcpListener::adopt(socket) {
                 Ok(socket) => {
-                    let entrance = Entrance::new(listener, address, shared.connections.clone());
+                    let connections = shared.connections.clone();
+                    let entrance = Entrance::new(listener, address, Transport::Tcp, connections);
                     self.entrances.borrow_mut().push(entrance.clone());
                     listener::spawn(self, entrance, socket);
                 }
@@ -196,10 +224,31 @@ impl Worker {
         }
     }
 
-    fn leave(self: &Rc<Self>, key: ListenerKey, address: SocketAddr, drain: Drain) {
+    /// Accepts QUIC connections from these sockets, unless everything is draining.
+    #[cfg(feature = "http3")]
+    fn open_quic(self: &Rc<Self>, publication: &Publication, openings: Vec<QuicOpening>) {
+        for QuicOpening { listener, socket, place } in openings {
+            let shared = publication.listeners.iter().find(|shared| shared.key == listener);
+            let Some(shared) = shared.filter(|_| !self.is_draining()) else { continue };
+            let (address, connections) = (socket.local_addr(), shared.connections.clone());
+            let entrance = Entrance::new(listener, address, Transport::Quic, connections);
+            self.entrances.borrow_mut().push(entrance.clone());
+            listener::quic::spawn(self, entrance, socket, place);
+        }
+    }
+
+    #[cfg(not(feature = "http3"))]
+    fn open_quic(self: &Rc<Self>, _: &Publication, openings: Vec<QuicOpening>) {
+        if !openings.is_empty() {
+            tracing::error!("built without HTTP/3: QUIC sockets are not read");
+        }
+    }
+
+    fn leave(self: &Rc<Self>, drain: Drain, is: impl Fn(&Entrance) -> bool) {
         // Several, if there are more sockets of an address than workers.
-        let is = |entrance: &&Rc<Entrance>| entrance.key == key && entrance.address == address;
-        let of: Vec<_> = self.entrances.borrow().iter().filter(is).cloned().collect();
+        let entrances = self.entrances.borrow();
+        let of: Vec<_> = entrances.iter().filter(|entrance| is(entrance)).cloned().collect();
+        drop(entrances);
         for entrance in of.into_iter().filter(|entrance| entrance.drain().is_none()) {
             entrance.leave(drain);
             self.registry.hurry_idle(runtime::now() + drain.idle_grace, |state| {
@@ -215,12 +264,14 @@ impl Worker {
     pub(crate) fn entrance_of(&self, handover: &Handover) -> Option<Rc<Entrance>> {
         let Handover { listener: key, address, connections, .. } = handover;
         let mut entrances = self.entrances.borrow_mut();
-        let is = |entrance: &&Rc<Entrance>| entrance.key == *key && entrance.address == *address;
+        let is = |entrance: &&Rc<Entrance>| {
+            entrance.transport == Transport::Tcp && entrance.is_at(*key, *address)
+        };
         if let Some(entrance) = entrances.iter().rev().find(is) {
             return Some(entrance.clone());
         }
         self.generation().listener(*key)?;
-        let entrance = Entrance::new(*key, *address, connections.clone());
+        let entrance = Entrance::new(*key, *address, Transport::Tcp, connections.clone());
         entrances.push(entrance.clone());
         Some(entrance)
     }

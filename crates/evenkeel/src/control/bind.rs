@@ -22,6 +22,24 @@ fn try_bind(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
+/// Says whether an address can be had for UDP: not if anybody else has a socket there.
+pub(super) fn probe_udp(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
+}
+
+/// Why a listener cannot have a UDP socket, and what to do.
+pub(super) fn explain_udp(listener: &str, address: SocketAddr, error: &io::Error) -> String {
+    let why = explain(listener, address, error);
+    why.replace("cannot listen on", "cannot take HTTP/3 (UDP) on")
+        .replace("another process listens there", "another process has this UDP port")
+        .replace("ss -ltnp", "ss -lunp")
+        .replace("stop it, or choose another port", "stop it, or leave `h3` out of `protocols`")
+}
+
 /// Why a listener cannot listen, and what to do.
 pub(super) fn explain(listener: &str, address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();

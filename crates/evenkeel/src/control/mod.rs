@@ -14,6 +14,7 @@ pub(crate) mod op;
 pub(crate) mod origin;
 pub(crate) mod overlay;
 pub(crate) mod plane;
+pub(crate) mod quic_sockets;
 pub(crate) mod readings;
 pub(crate) mod sockets;
 pub(crate) mod standing;

@@ -15,6 +15,7 @@ use evenkeel_runtime::{self as runtime, mailbox};
 
 use super::access_logs::{AccessLogs, NewLogs};
 use super::lookout;
+use super::quic_sockets;
 use super::sockets::{self, Plan, Sockets};
 use crate::certs::Keyring;
 use crate::failure::Failure;
@@ -77,35 +78,45 @@ impl Plane {
         self.compile(config);
         self.logs.commit(logs, runtime::now(), drain.tunnels_until);
         // A listener that is gone has its key from before.
-        let left = plan.left.iter();
-        let leave: Vec<_> = left
-            .filter_map(|(name, address)| Some((sockets::key_of(&before, name)?, *address)))
-            .collect();
+        let keys = |left: &[(String, SocketAddr)]| -> Vec<_> {
+            let left = left.iter();
+            left.filter_map(|(name, address)| Some((sockets::key_of(&before, name)?, *address)))
+                .collect()
+        };
+        let (leave, leave_quic) = (keys(&plan.left), keys(&plan.quic.left));
         let offers = std::mem::take(&mut plan.offers);
+        let quic_offers = std::mem::take(&mut plan.quic.offers);
         self.sockets.commit(plan);
-        let mut offers = offers.into_iter();
+        let (mut offers, mut quic_offers) = (offers.into_iter(), quic_offers.into_iter());
         for worker in self.workers.clone() {
             let offer = offers.next().unwrap_or_default();
+            let quic_offer = quic_offers.next().unwrap_or_default();
             let adoption = Adoption {
                 publication: self.publication.clone(),
                 open: sockets::openings(offer, &self.publication),
+                open_quic: quic_sockets::openings(quic_offer, &self.publication),
                 leave: leave.clone(),
+                leave_quic: leave_quic.clone(),
                 drain: Some(drain),
                 logs: Some(self.logs.sinks()),
             };
             self.order(&worker, Command::Adopt(Box::new(adoption))).await;
         }
         self.await_adoption().await;
+        self.sockets.quic.steer();
     }
 
     /// Accepts from everything that is held: at the start of a successor, once it is told to.
     pub(crate) async fn listen(&self) -> Result<(), String> {
         let offers = self.sockets.offer_all().map_err(|error| error.to_string())?;
-        for (worker, offer) in self.workers.iter().zip(offers) {
+        let quic_offers = self.sockets.quic.offer_all().map_err(|error| error.to_string())?;
+        for ((worker, offer), quic_offer) in self.workers.iter().zip(offers).zip(quic_offers) {
             let mut adoption = Adoption::of(self.publication.clone());
             adoption.open = sockets::openings(offer, &self.publication);
+            adoption.open_quic = quic_sockets::openings(quic_offer, &self.publication);
             self.order(worker, Command::Adopt(adoption)).await;
         }
+        self.sockets.quic.steer();
         Ok(())
     }
 

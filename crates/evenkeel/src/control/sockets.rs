@@ -10,6 +10,7 @@ use evenkeel_proxy::worker::Opening;
 use evenkeel_runtime::Bound;
 
 use super::bind;
+use super::quic_sockets::{self, QuicSockets};
 use crate::failure::{Exit, Failure};
 use crate::upgrade::{Inherited, Share};
 
@@ -77,6 +78,8 @@ pub(crate) type Offer = Vec<(String, Bound)>;
 pub(crate) struct Sockets {
     workers: usize,
     held: Vec<Held>,
+    /// At the same addresses.
+    pub(crate) quic: QuicSockets,
 }
 
 /// What a change of the listeners asks for.
@@ -87,12 +90,13 @@ pub(crate) struct Plan {
     pub(crate) offers: Vec<Offer>,
     /// Listener and address as bound.
     pub(crate) left: Vec<(String, SocketAddr)>,
+    pub(crate) quic: quic_sockets::Plan,
 }
 
 impl Sockets {
     /// For a process with this many workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers, held: Vec::new() }
+        Self { workers, held: Vec::new(), quic: QuicSockets::new(workers) }
     }
 
     /// Binds what these listeners need beyond what is held; nothing changes yet. Listeners for
@@ -131,6 +135,19 @@ impl Sockets {
                 Err(why) => refused.push(why),
             }
         }
+        let all = || self.held.iter().chain(&opened);
+        let bound = |listener: &str, configured: SocketAddr| {
+            all().find(|held| held.listener == listener && held.configured == configured)
+        };
+        let address = |name: &str, at: SocketAddr| bound(name, at).map(|held| held.address);
+        let speaking = listeners.iter().filter(|listener| !is_closed(&listener.name));
+        let quic = match self.quic.plan(speaking, address, inherited) {
+            Ok(quic) => quic,
+            Err(why) => {
+                refused.extend(why);
+                quic_sockets::Plan::default()
+            }
+        };
         if !refused.is_empty() {
             return Err(Failure::new(Exit::Bind, refused.join("\nerror: ")));
         }
@@ -138,7 +155,7 @@ impl Sockets {
             let message = format!("cannot give the workers their sockets: {error}");
             Failure::new(Exit::Runtime, message)
         })?;
-        Ok(Plan { opened, offers, left })
+        Ok(Plan { opened, offers, left, quic })
     }
 
     fn open(
@@ -207,7 +224,8 @@ impl Sockets {
 
     /// Keeps what is opened and closes the duplicates of what is left.
     pub(crate) fn commit(&mut self, plan: Plan) {
-        let Plan { opened, left, .. } = plan;
+        let Plan { opened, left, quic, .. } = plan;
+        self.quic.commit(quic);
         let is_left = |held: &Held| {
             left.iter().any(|(name, address)| *name == held.listener && *address == held.address)
         };

@@ -2,13 +2,13 @@
 //! what is packed for the new process; the conversation with it is the predecessor's.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::launch::Launch;
 use super::message::{Hidden, Manifest, SocketEntry};
 use super::predecessor::{self, Cancel};
 use super::{Order, Refused, Step, Upgraded};
-use crate::control::sockets::Held;
+use crate::control::sockets::Sockets;
 
 /// See the module's head.
 pub(crate) struct Upgrading {
@@ -27,7 +27,7 @@ impl Upgrading {
     pub(crate) fn begin(
         &mut self,
         order: Order,
-        held: &[Held],
+        held: &Sockets,
         carried: serde_json::Value,
         done: impl FnOnce(Result<Upgraded, Refused>) + Send + 'static,
     ) -> Result<(), Refused> {
@@ -76,9 +76,9 @@ impl Upgrading {
 }
 
 /// Another descriptor of every socket, and what each is for.
-fn pack(held: &[Held]) -> io::Result<(Vec<SocketEntry>, Vec<OwnedFd>)> {
+fn pack(all: &Sockets) -> io::Result<(Vec<SocketEntry>, Vec<OwnedFd>)> {
     let (mut entries, mut sockets) = (Vec::new(), Vec::new());
-    for held in held {
+    for held in all.held() {
         for (worker, bound) in held
             .sockets
             .iter()
@@ -88,8 +88,13 @@ fn pack(held: &[Held]) -> io::Result<(Vec<SocketEntry>, Vec<OwnedFd>)> {
             let Some(descriptor) = bound.descriptor() else { continue };
             sockets.push(descriptor.try_clone_to_owned()?);
             let (listener, bind) = (held.listener.clone(), held.configured.to_string());
-            entries.push(SocketEntry { listener, bind, worker });
+            entries.push(SocketEntry { listener, bind, worker, quic: None });
         }
+    }
+    for (listener, configured, place, socket) in all.quic.held() {
+        sockets.push(socket.as_fd().try_clone_to_owned()?);
+        let (listener, bind) = (listener.into(), configured.to_string());
+        entries.push(SocketEntry { listener, bind, worker: 0, quic: Some(place) });
     }
     Ok((entries, sockets))
 }

@@ -108,6 +108,18 @@ pub(crate) struct SocketEntry {
     /// The worker that accepted from it.
     #[serde(default)]
     pub(crate) worker: usize,
+    /// It is for QUIC, over UDP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quic: Option<QuicPlace>,
+}
+
+/// Which of the UDP sockets of an address it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QuicPlace {
+    /// Among all, in the order in which they were bound.
+    pub(crate) place: usize,
+    /// The set that the old process reads.
+    pub(crate) set: usize,
 }
 
 /// Why nothing was heard, or could be said.

@@ -6,15 +6,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use evenkeel_runtime::Bound;
+use evenkeel_runtime::{Bound, UdpBound};
 use socket2::SockRef;
 
-use super::message::SocketEntry;
+use super::message::{QuicPlace, SocketEntry};
+use crate::control::quic_sockets::Estate;
 
 /// Sockets nobody has asked for yet.
 #[derive(Default)]
 pub(crate) struct Inherited {
     listeners: Vec<Socket>,
+    /// For QUIC, with the names of their listeners.
+    quic: Vec<(String, QuicPlace, UdpBound)>,
     /// Who bound them, for the log.
     from: &'static str,
     /// systemd was asked to bind what is listened on.
@@ -54,6 +57,15 @@ impl Inherited {
         let mut inherited = Self { from: "the old process", ..Self::default() };
         for (entry, descriptor) in entries.into_iter().zip(sockets) {
             let bind = entry.bind.parse().ok();
+            if let Some(place) = entry.quic {
+                match UdpBound::received(descriptor) {
+                    Ok(socket) => inherited.quic.push((entry.listener, place, socket)),
+                    Err(error) => {
+                        tracing::warn!(listener = %entry.listener, %error, "socket not used");
+                    }
+                }
+                continue;
+            }
             inherited.add(entry.listener, bind, entry.worker, descriptor);
         }
         inherited
@@ -155,6 +167,19 @@ impl Inherited {
     }
 }
 
+impl Estate for Inherited {
+    fn take(&mut self, _: &str, at: SocketAddr) -> Vec<(QuicPlace, UdpBound)> {
+        let all = std::mem::take(&mut self.quic);
+        let (found, rest): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, _, socket)| socket.local_addr() == at);
+        self.quic = rest;
+        let mut found: Vec<_> =
+            found.into_iter().map(|(_, place, socket)| (place, socket)).collect();
+        found.sort_by_key(|(place, _)| place.place);
+        found
+    }
+}
+
 fn kin(bound: &Bound) -> io::Result<Kin> {
     let descriptor = bound.descriptor().ok_or(io::ErrorKind::Unsupported)?;
     let socket = SockRef::from(&descriptor);
@@ -240,7 +265,7 @@ mod tests {
     }
 
     fn entry(name: &str, bind: &str, worker: usize) -> SocketEntry {
-        SocketEntry { listener: name.into(), bind: bind.into(), worker }
+        SocketEntry { listener: name.into(), bind: bind.into(), worker, quic: None }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! which translates at its edge. Owns the choice between them; every method means what it means for
 //! a [`TcpStream`].
 
+#[cfg(feature = "http3")]
+pub(crate) mod quic;
 pub(crate) mod wire;
 
 use std::io::{self, IoSlice};
@@ -22,6 +24,9 @@ pub(crate) enum Channel {
     Tls(Box<TlsStream>),
     /// A client's request among others.
     Stream(Box<ServerStream>),
+    /// A connection whose streams are channels of their own.
+    #[cfg(feature = "http3")]
+    Quic(quic::Ends),
 }
 
 /// The same expression on whichever kind it is.
@@ -31,6 +36,8 @@ macro_rules! on {
             Channel::Plain($stream) => $what,
             Channel::Tls($stream) => $what,
             Channel::Stream($stream) => $what,
+            #[cfg(feature = "http3")]
+            Channel::Quic($stream) => $what,
         }
     };
 }
@@ -41,7 +48,7 @@ impl Channel {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
-            Self::Tls(_) | Self::Stream(_) => None,
+            _ => None,
         }
     }
 
@@ -94,7 +101,7 @@ impl Channel {
         match self {
             Self::Plain(stream) => stream.has_input(),
             Self::Tls(stream) => stream.has_input(),
-            Self::Stream(_) => false, // asked of connections that are kept
+            _ => false, // asked of connections that are kept
         }
     }
 
@@ -102,8 +109,8 @@ impl Channel {
     /// of the version of HTTP that it speaks.
     pub(crate) fn refuses(&self, answer: &ResponseHead, bytes: &[u8]) -> bool {
         match self {
-            Self::Plain(_) | Self::Tls(_) => false,
             Self::Stream(stream) => stream.refuses(answer, bytes),
+            _ => false,
         }
     }
 
@@ -122,7 +129,7 @@ impl Channel {
         match self {
             Self::Plain(stream) => stream.peer_took_nothing_since(written_before),
             Self::Tls(stream) => stream.peer_took_nothing_since(written_before),
-            Self::Stream(_) => false, // asked of connections to servers
+            _ => false, // asked of connections to servers
         }
     }
 }

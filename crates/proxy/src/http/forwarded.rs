@@ -12,6 +12,7 @@ use evenkeel_config::model::Identity;
 
 use crate::connection::Protocol;
 use crate::http::affinity;
+use crate::http::alt_svc;
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
 use crate::http::hops;
@@ -359,7 +360,7 @@ pub(crate) fn write_response(
     write_status(out, response.status);
     let edited = exchange.chains().any(|chain| !chain.is_empty());
     let binding = affinity::binds(exchange, response);
-    let hsts = hsts(exchange);
+    let (hsts, alt_svc) = (hsts(exchange), alt_svc::is_said(exchange));
     let (mut dated, mut is_private) = (false, false);
     for field in &response.fields {
         let name = field.name.of(bytes);
@@ -367,6 +368,7 @@ pub(crate) fn write_response(
         dated |= field.known == Known::Date;
         let mut dropped =
             edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
+        dropped |= alt_svc && field.known == Known::Other && name.eq_ignore_ascii_case(b"alt-svc");
         dropped |= hsts.is_some()
             && field.known == Known::Other
             && name.eq_ignore_ascii_case(b"strict-transport-security");
@@ -386,6 +388,9 @@ pub(crate) fn write_response(
     }
     if response.status >= 200 {
         out.extend_from_slice(hsts.unwrap_or_default());
+        if alt_svc {
+            alt_svc::write(out, exchange);
+        }
     }
     for chain in exchange.chains() {
         chain.response_edits().for_each(|edits| out.extend_from_slice(&edits.lines));

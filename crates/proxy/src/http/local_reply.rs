@@ -11,7 +11,7 @@ use evenkeel_runtime::{self as runtime, TcpStream};
 use crate::failure::{Failure, Reason};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
-use crate::http::{forwarded, interim};
+use crate::http::{alt_svc, forwarded, interim};
 
 /// Answers a failed exchange. Nothing is written when the client cannot or must not see it.
 pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next {
@@ -166,6 +166,9 @@ async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(forwarded::hsts(exchange).unwrap_or_default());
+    if alt_svc::is_said(exchange) {
+        alt_svc::write(&mut out, exchange);
+    }
     for chain in exchange.chains() {
         for edits in chain.response_edits() {
             out.extend_from_slice(&edits.lines);

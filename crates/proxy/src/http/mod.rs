@@ -1,6 +1,7 @@
 //! HTTP: from a client's bytes to a server and back.
 
 pub(crate) mod affinity;
+pub(crate) mod alt_svc;
 pub(crate) mod body;
 mod client_watch;
 pub(crate) mod downstream;

@@ -13,11 +13,20 @@ use crate::generation::Generation;
 use crate::shared::{Gauge, ListenerKey};
 use crate::worker::{Drain, Worker};
 
+/// What clients come over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "nothing else speaks it"))]
+    Quic,
+}
+
 /// See the module's head. Every connection holds the one it came in through.
 pub(crate) struct Entrance {
     pub(crate) key: ListenerKey,
     /// As bound, not as seen by a connection.
     pub(crate) address: SocketAddr,
+    pub(crate) transport: Transport,
     /// Open connections of the listener in all workers.
     pub(crate) connections: Arc<Gauge>,
     /// Of these, this entrance's in this worker.
@@ -31,10 +40,16 @@ pub(crate) struct Entrance {
 }
 
 impl Entrance {
-    pub(crate) fn new(key: ListenerKey, address: SocketAddr, connections: Arc<Gauge>) -> Rc<Self> {
+    pub(crate) fn new(
+        key: ListenerKey,
+        address: SocketAddr,
+        transport: Transport,
+        connections: Arc<Gauge>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             key,
             address,
+            transport,
             connections,
             open: Cell::new(0),
             accepts: Cell::new(false),
@@ -42,6 +57,11 @@ impl Entrance {
             wake: Timer::new(),
             last: RefCell::new(None),
         })
+    }
+
+    /// Whether it is this address of this listener.
+    pub(crate) fn is_at(&self, key: ListenerKey, address: SocketAddr) -> bool {
+        self.key == key && self.address == address
     }
 
     /// What a new request is served by, and the listener's place there.

@@ -2,6 +2,8 @@
 //! less busy worker. Owns what happens before the first byte is read.
 
 mod entrance;
+#[cfg(feature = "http3")]
+pub(crate) mod quic;
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use evenkeel_runtime::{self as runtime, TcpListener, TcpStream};
 
-pub(crate) use self::entrance::Entrance;
+pub(crate) use self::entrance::{Entrance, Transport};
 use crate::channel::Channel;
 use crate::connection::{self, Connection};
 use crate::failure::Reason;
@@ -25,6 +27,10 @@ use crate::worker::{Command, Handover, Worker};
 /// moment of an accept no two workers differ by more than this and the few connections that are
 /// being accepted at the same time.
 pub const IMBALANCE_MAX: u32 = 8;
+
+/// Length of the connection IDs that we give QUIC clients: shorter than any that one makes up (RFC 9000
+/// §7.2), by which the two are told apart.
+pub const QUIC_ID_LENGTH: u8 = 7;
 
 /// How long accepting rests when there is no room or no descriptor left: the kernel's queue holds
 /// new clients meanwhile, and nobody spins.

@@ -6,6 +6,8 @@
 mod certificates;
 mod client;
 mod identity;
+#[cfg(feature = "http3")]
+mod quic;
 mod server;
 mod stream;
 mod tickets;

@@ -2,6 +2,8 @@
 //! sessions are resumed. Owns the settings of the TLS library; not where keys come from.
 
 use std::sync::Arc;
+#[cfg(feature = "http3")]
+use std::sync::OnceLock;
 
 use evenkeel_config::model::{Protocols, TlsVersion};
 use evenkeel_runtime::TcpStream;
@@ -21,6 +23,9 @@ use super::tickets::Tickets;
 pub struct ServerTls {
     /// For connections over TCP.
     pub config: Arc<ServerConfig>,
+    /// Made from it when QUIC first needs it: without and with early data.
+    #[cfg(feature = "http3")]
+    pub(super) quic: [OnceLock<Arc<ServerConfig>>; 2],
 }
 
 /// What a listener's TLS is made of.
@@ -80,7 +85,11 @@ impl ServerTls {
     pub fn new(parts: &ServerParts) -> Result<Self, rustls::Error> {
         let mut config = base(parts, versions(parts.min_version))?;
         config.alpn_protocols = offered(parts);
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self {
+            config: Arc::new(config),
+            #[cfg(feature = "http3")]
+            quic: Default::default(),
+        })
     }
 
     /// A client's connection, before its handshake.

@@ -26,7 +26,7 @@ impl Actor {
         let carried = serde_json::to_value(carried).unwrap_or(Value::Null);
         let begun = match &self.held {
             Some(why) => Err(upgrade::Refused::at_start(why.clone())),
-            None => self.upgrading.begin(order, self.plane.sockets.held(), carried, done),
+            None => self.upgrading.begin(order, &self.plane.sockets, carried, done),
         };
         match begun {
             // What is changed now would be lost.
@@ -51,6 +51,7 @@ impl Actor {
             }
             Err(refused) => {
                 tracing::error!("upgrade failed, nothing has changed: {refused}");
+                self.plane.sockets.quic.steer(); // it may have served for a moment
                 if !self.stand.borrow().draining {
                     self.held = None;
                 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod h1;
 pub(crate) mod h2;
+#[cfg(feature = "http3")]
+pub(crate) mod h3;
 mod handshake;
 pub(crate) mod stream;
 

@@ -154,8 +154,11 @@ impl ServerStream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.live.trunk().poll_room(cx));
         let transport = &mut *self.transport.borrow_mut();
+        let counts = !transport.counts_itself();
+        if counts {
+            ready!(self.live.trunk().poll_room(cx));
+        }
         let output = &mut *self.output.borrow_mut();
         let total = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
         let (mut taken, mut room, mut payload) = (0, None, BytesMut::new());
@@ -201,7 +204,9 @@ impl ServerStream {
             }
         }
         send_piece(output, transport, payload)?;
-        self.live.trunk().queue(taken);
+        if counts {
+            self.live.trunk().queue(taken);
+        }
         self.written.set(self.written.get().saturating_add(taken as u64));
         if taken == 0 && total > 0 {
             return Poll::Pending; // `poll_capacity` wakes

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
+#[cfg(feature = "http3")]
+use crate::http::downstream::h3::H3;
+
 /// Why a stream is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
@@ -36,6 +39,8 @@ impl Why {
 /// See the module's head.
 pub(crate) enum Transport {
     H2(H2),
+    #[cfg(feature = "http3")]
+    H3(Box<H3>),
 }
 
 /// A stream of HTTP/2.
@@ -61,6 +66,8 @@ impl Transport {
                 Some(Err(_)) => Err(gone()),
                 None => Ok(None),
             }),
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.poll_data(cx),
         }
     }
 
@@ -71,6 +78,8 @@ impl Transport {
     ) -> Poll<io::Result<Option<HeaderMap>>> {
         match self {
             Self::H2(h2) => h2.receive.poll_trailers(cx).map_err(|_| gone()),
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => Poll::Ready(Ok(h3.take_trailers())),
         }
     }
 
@@ -78,6 +87,8 @@ impl Transport {
     pub(crate) fn release(&mut self, bytes: usize) {
         match self {
             Self::H2(h2) => drop(h2.receive.flow_control().release_capacity(bytes)),
+            #[cfg(feature = "http3")]
+            Self::H3(_) => {} // QUIC counts what is read
         }
     }
 
@@ -88,6 +99,8 @@ impl Transport {
                 Some(send) => send.poll_reset(cx).map(drop),
                 None => h2.respond.poll_reset(cx).map(drop),
             },
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.poll_reset(cx),
         }
     }
 
@@ -111,6 +124,8 @@ impl Transport {
                     }
                 }
             }
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.poll_capacity(cx, wanted),
         }
     }
 
@@ -118,6 +133,8 @@ impl Transport {
     pub(crate) fn send_interim(&mut self, head: Response<()>) -> io::Result<()> {
         match self {
             Self::H2(h2) => h2.respond.send_informational(head).map_err(|_| gone()),
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.send_head(&head, false),
         }
     }
 
@@ -128,6 +145,8 @@ impl Transport {
                 h2.send = Some(h2.respond.send_response(head, ended).map_err(|_| gone())?);
                 Ok(())
             }
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.send_head(&head, ended),
         }
     }
 
@@ -138,6 +157,8 @@ impl Transport {
                 Some(send) => send.send_data(bytes, ended).map_err(|_| gone()),
                 None => Err(gone()),
             },
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.send_data(bytes, ended),
         }
     }
 
@@ -148,13 +169,22 @@ impl Transport {
                 Some(send) => send.send_trailers(trailers).map_err(|_| gone()),
                 None => Err(gone()),
             },
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.send_trailers(&trailers),
         }
+    }
+
+    /// Whether it tells the [`Trunk`](super::trunk::Trunk) itself what waits to be written.
+    pub(crate) fn counts_itself(&self) -> bool {
+        !matches!(self, Self::H2(_))
     }
 
     /// Gives the stream up; what was sent and has not left yet is forgotten.
     pub(crate) fn reset(&mut self, why: Why) {
         match self {
             Self::H2(h2) => h2.respond.send_reset(why.h2()),
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.reset(why),
         }
     }
 }

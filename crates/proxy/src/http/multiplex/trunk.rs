@@ -77,6 +77,17 @@ impl Trunk {
     }
 }
 
+#[cfg(feature = "http3")]
+impl Trunk {
+    /// Of what a stream has handed over, so much waits instead of so much.
+    pub(crate) fn requeue(&self, before: usize, now: usize) {
+        self.queued.set(self.queued.get().saturating_sub(before).saturating_add(now));
+        if self.queued.get() < QUEUED_MAX && now < before {
+            self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+}
+
 /// A stream that is being served, for as long as this is kept.
 pub(crate) struct Live(Rc<Trunk>);
 
