@@ -150,6 +150,26 @@ impl Stock {
         Buffer { bytes, floor: 0, start: 0, end: 0 }
     }
 
+    /// An empty buffer of few bytes, for who is not to hold much: a usual response head, and a little
+    /// content at a time. It grows if a head needs it.
+    pub(crate) fn take_little(&self) -> Buffer {
+        Buffer { bytes: vec![0; 2 * SMALL], floor: 0, start: 0, end: 0 }
+    }
+
+    /// Moves what a buffer holds to a block with little more than `room` bytes behind it, where that
+    /// is much less than it has.
+    pub(crate) fn fit(&self, buffer: &mut Buffer, room: usize) {
+        let size = buffer.end.saturating_add(room);
+        if size > BLOCK / 2 || buffer.bytes.len() < BLOCK {
+            return;
+        }
+        let block = match size {
+            ..=SMALL => self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]),
+            _ => vec![0; size.next_multiple_of(SMALL)],
+        };
+        self.give_block(buffer.move_to(block));
+    }
+
     /// Gives a buffer back. One that had to grow is not kept.
     pub(crate) fn give(&self, buffer: Buffer) {
         self.give_block(buffer.bytes);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::support::{Backend, Gate, Proxy, Then, reply, simple, wait_for};
+use crate::wire::{self, Wire};
 use crate::{Client, request};
 
 fn proxied(backend: &Backend) -> Proxy {
@@ -228,4 +229,50 @@ fn a_client_that_gives_up_frees_its_server() {
         wait_for("the server to be let go", || gone.is_open());
         assert_eq!(client.get("/").text(), "ok");
     }
+}
+
+#[test]
+fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
+    const CONNECTIONS: usize = 6;
+    let backend = Backend::start(|_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n");
+        reply(stream, vec![b'x'; 200_000]);
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    assert_eq!(Client::connect(proxy.addresses[0]).get("/").status(), 200);
+    let cookie = vec![b'c'; 2000];
+    let fields: [(&[u8], &[u8]); 5] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":path", b"/"),
+        (b":authority", b"test"),
+        (b"cookie", &cookie),
+    ];
+    let block = wire::fields(&fields);
+    let attack = |connections: usize| -> Vec<Wire> {
+        let before = backend.count();
+        let wires = std::iter::repeat_with(|| {
+            let mut wire = Wire::connect(proxy.addresses[0]);
+            wire.frame(wire::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]); // no window (RFC 9113 §6.5.2)
+            for stream in 0..100 {
+                let flags = wire::END_HEADERS | wire::END_STREAM;
+                wire.frame(wire::HEADERS, flags, 1 + 2 * stream, &block);
+            }
+            wire
+        });
+        let wires = wires.take(connections).collect();
+        wait_for("all requests to be at the server", || {
+            backend.count() >= before + 100 * connections
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500)); // for the answers to be where they stay
+        wires
+    };
+    let first = attack(2); // what the worker keeps for all
+    let before = resident_kib(proxy.id());
+    let wires = attack(CONNECTIONS);
+    let each = resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64;
+    // What a hundred exchanges cost, and not a hundred blocks and their answers.
+    assert!(each < 2048, "{each} KiB for each connection");
+    drop((first, wires));
 }

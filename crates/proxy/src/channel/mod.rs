@@ -105,6 +105,14 @@ impl Channel {
         }
     }
 
+    /// Whether its client makes us hold so much that more should be little.
+    pub(crate) fn is_crowded(&self) -> bool {
+        match self {
+            Self::Stream(stream) => stream.is_crowded(),
+            _ => false,
+        }
+    }
+
     /// Whether a server's answer is one that the client of this channel must not see, by the rules
     /// of the version of HTTP that it speaks.
     pub(crate) fn refuses(&self, answer: &ResponseHead, bytes: &[u8]) -> bool {

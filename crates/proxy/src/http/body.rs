@@ -204,7 +204,7 @@ impl Pump {
 
     /// Takes off the buffer what this message was made of; its head's space is returned.
     pub(crate) fn settle(&mut self, buffer: &mut Buffer) -> Vec<u8> {
-        buffer.consume(self.block.consumed);
+        buffer.consume(std::mem::take(&mut self.block.consumed));
         std::mem::take(&mut self.block.head)
     }
 

@@ -146,7 +146,7 @@ impl Runner {
                         *request = None;
                     }
                 }
-                flight.poll_head(cx, context, &exchange.connection.worker.stock).map(Event::Arrived)
+                flight.poll_head(cx, context, exchange.connection).map(Event::Arrived)
             }
         }
     }

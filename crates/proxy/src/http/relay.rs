@@ -89,6 +89,9 @@ impl Relay<'_> {
     async fn run(&mut self, exchange: &mut Exchange<'_>) -> Result<(), Reason> {
         if self.answer.request_sent || self.answer.request_broken {
             self.ended = true;
+            // It is not sent again: what it was made of is let go before a slow client has all.
+            let scratch = self.request.settle(&mut exchange.buffer);
+            exchange.connection.worker.stock.give_scratch(scratch);
         }
         let timeouts = match exchange.pool.and_then(|id| exchange.generation.snapshot.pool(id)) {
             Some(pool) => pool.config.timeouts.clone(),

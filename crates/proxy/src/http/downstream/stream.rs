@@ -22,6 +22,12 @@ use crate::http::multiplex::transport::Transport;
 use crate::http::multiplex::trunk::{Live, Trunk};
 use crate::http::multiplex::websocket::{self, Key};
 use crate::http::multiplex::{Asked, ServerStream, Tunnel};
+use crate::worker::Worker;
+
+/// Room for a request's content, beside its head: what is read at once.
+const BODY_ROOM: usize = 8 * 1024;
+/// So many streams of a connection have that; more have to do with less.
+const BODY_ROOMS: usize = 32;
 
 /// What a request became.
 pub(crate) struct Read {
@@ -31,6 +37,19 @@ pub(crate) struct Read {
     parsed: Result<usize, RequestError>,
     body: BodyLength,
     asked: Asked,
+}
+
+impl Read {
+    /// Bytes of the head.
+    pub(crate) fn length(&self) -> usize {
+        self.buffer.filled().len()
+    }
+
+    /// Takes it back unserved.
+    pub(crate) fn forget(self, worker: &Worker) {
+        worker.stock.give(self.buffer);
+        worker.heads.give_request(self.head);
+    }
 }
 
 /// Serves what was read, in a task of its own.
@@ -43,7 +62,7 @@ pub(crate) fn spawn(
     read: Read,
 ) {
     let Read { head, buffer, parsed, body, asked } = read;
-    let stream = ServerStream::new(transport, Live::new(trunk), body, asked);
+    let stream = ServerStream::new(transport, Live::new(trunk, buffer.filled().len()), body, asked);
     let connection = Connection::of_stream(connection, Channel::Stream(Box::new(stream)));
     runtime::spawn(async move {
         let served = serve(&connection, generation, id, head, buffer, parsed);
@@ -96,6 +115,13 @@ pub(crate) fn read(
         Ok(_) => Err(RequestError::BadRequestLine),
         Err(error) => Err(error),
     };
+    // Many may wait for servers at once on one connection: each with little more than its head.
+    let room = match body {
+        BodyLength::None => 256,
+        _ if trunk.live() < BODY_ROOMS => BODY_ROOM,
+        _ => 2 * 1024,
+    };
+    worker.stock.fit(&mut buffer, room);
     let asked = Asked {
         is_head: parts.method == Method::HEAD,
         tunnel: protocol

@@ -208,6 +208,7 @@ impl ServerStream {
             self.live.trunk().queue(taken);
         }
         self.written.set(self.written.get().saturating_add(taken as u64));
+        self.live.stalls(taken == 0 && total > 0);
         if taken == 0 && total > 0 {
             return Poll::Pending; // `poll_capacity` wakes
         }
@@ -268,6 +269,11 @@ impl ServerStream {
             }
             (status, _) => (200..300).contains(&status),
         }
+    }
+
+    /// So much waits for this stream's client that more should be little.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.live.trunk().is_crowded()
     }
 
     /// Ends our half of a tunnel.

@@ -12,6 +12,14 @@ use crate::worker::Worker;
 /// With what the client may send unasked, this keeps one connection below a mebibyte.
 const QUEUED_MAX: usize = 256 * 1024;
 
+/// Streams whose client takes nothing of what a server has sent, each with a block of it. Beyond that
+/// the others read their answers in small pieces, so that a client which asks for much and takes
+/// nothing makes us hold little.
+const STALLED_MAX: usize = 8;
+
+/// Bytes of heads of all streams together: many long ones at once are an attack.
+const HEADS_MAX: usize = 256 * 1024;
+
 /// See the module's head.
 pub(crate) struct Trunk {
     pub(crate) worker: Rc<Worker>,
@@ -21,6 +29,10 @@ pub(crate) struct Trunk {
     live: Cell<usize>,
     /// Handed over since the connection has last written everything.
     queued: Cell<usize>,
+    /// Bytes of their requests' heads.
+    heads: Cell<usize>,
+    /// Streams whose client takes nothing at the moment.
+    stalled: Cell<usize>,
     /// Streams that wait for room; at most one entry for each.
     waiting: RefCell<Vec<Waker>>,
     /// The connection's own task.
@@ -35,6 +47,8 @@ impl Trunk {
             local,
             live: Cell::new(0),
             queued: Cell::new(0),
+            heads: Cell::new(0),
+            stalled: Cell::new(0),
             waiting: RefCell::default(),
             task: RefCell::default(),
         })
@@ -43,6 +57,16 @@ impl Trunk {
     /// Streams being served.
     pub(crate) fn live(&self) -> usize {
         self.live.get()
+    }
+
+    /// Whether a stream with a head of so many bytes may be served, too.
+    pub(crate) fn has_room(&self, head: usize) -> bool {
+        self.heads.get().saturating_add(head) <= HEADS_MAX
+    }
+
+    /// So much is held for a client that takes nothing that more should be little.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.stalled.get() >= STALLED_MAX
     }
 
     /// Wakes the task that polls with `cx` when a stream has ended.
@@ -89,23 +113,41 @@ impl Trunk {
 }
 
 /// A stream that is being served, for as long as this is kept.
-pub(crate) struct Live(Rc<Trunk>);
+pub(crate) struct Live {
+    trunk: Rc<Trunk>,
+    head: usize,
+    stalled: Cell<bool>,
+}
 
 impl Live {
-    pub(crate) fn new(trunk: &Rc<Trunk>) -> Self {
+    /// With a head of so many bytes.
+    pub(crate) fn new(trunk: &Rc<Trunk>, head: usize) -> Self {
+        trunk.heads.set(trunk.heads.get().saturating_add(head));
         trunk.live.set(trunk.live.get().saturating_add(1));
-        Self(trunk.clone())
+        Self { trunk: trunk.clone(), head, stalled: Cell::new(false) }
     }
 
     pub(crate) fn trunk(&self) -> &Rc<Trunk> {
-        &self.0
+        &self.trunk
+    }
+
+    /// Whether its client takes nothing of what there is for it.
+    pub(crate) fn stalls(&self, stalls: bool) {
+        let stalled = self.trunk.stalled.get();
+        match (self.stalled.replace(stalls), stalls) {
+            (false, true) => self.trunk.stalled.set(stalled.saturating_add(1)),
+            (true, false) => self.trunk.stalled.set(stalled.saturating_sub(1)),
+            _ => {}
+        }
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.0.live.set(self.0.live.get().saturating_sub(1));
-        if let Some(task) = self.0.task.borrow().as_ref() {
+        self.stalls(false);
+        self.trunk.heads.set(self.trunk.heads.get().saturating_sub(self.head));
+        self.trunk.live.set(self.trunk.live.get().saturating_sub(1));
+        if let Some(task) = self.trunk.task.borrow().as_ref() {
             task.wake_by_ref();
         }
     }

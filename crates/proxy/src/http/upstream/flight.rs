@@ -9,7 +9,8 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{HeadLimits, Method, Parse, RequestContext, ResponseError, ResponseHead};
 
 use super::{Answer, UpstreamConnection};
-use crate::buffer::{Buffer, Stock};
+use crate::buffer::Buffer;
+use crate::connection::Connection;
 use crate::failure::Reason;
 use crate::http::exchange::Exchange;
 use crate::http::interim;
@@ -87,8 +88,9 @@ impl Flight {
         &mut self,
         cx: &mut Context<'_>,
         context: &RequestContext,
-        stock: &Stock,
+        client: &Connection,
     ) -> Poll<Arrived> {
+        let stock = &client.worker.stock;
         // What came behind an interim response is here already.
         if !self.buffer.is_empty()
             && let Some(arrived) = self.parse(context)
@@ -97,7 +99,10 @@ impl Flight {
         }
         loop {
             if self.buffer.is_absent() {
-                self.buffer = stock.take();
+                self.buffer = match client.stream.is_crowded() {
+                    true => stock.take_little(),
+                    false => stock.take(),
+                };
             } else if self.buffer.is_full() {
                 self.buffer.grow(self.buffer.size() * 2); // the parser stops it at RESPONSE_LIMITS
             }

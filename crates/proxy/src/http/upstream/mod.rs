@@ -349,7 +349,7 @@ impl Waiter {
             }
         }
         let stock = &exchange.connection.worker.stock;
-        if let Poll::Ready(arrived) = flight.poll_head(cx, &self.context, stock) {
+        if let Poll::Ready(arrived) = flight.poll_head(cx, &self.context, exchange.connection) {
             return Poll::Ready(Event::Arrived(arrived));
         }
         let sent = flight.request_sent;

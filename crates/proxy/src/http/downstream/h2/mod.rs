@@ -29,8 +29,9 @@ use crate::http::multiplex::trunk::Trunk;
 /// What a client that knows beforehand begins with (RFC 9113 §3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Streams at once: the most that a browser uses, and what a hundred requests of an API need.
-const STREAMS_MAX: u32 = 128;
+/// Streams at once: the fewest that a client may count on (RFC 9113 §6.5.2). Each costs what an
+/// exchange does.
+const STREAMS_MAX: u32 = 100;
 /// Bytes of content that a client may send unasked on one stream, and on all of them together. What
 /// one connection can make us hold is bounded by this, by what waits to be written
 /// ([`Trunk`]), and by a block for each stream.
@@ -257,6 +258,10 @@ fn begin(
         }
     };
     drop(parts);
-    let transport = Transport::H2(H2::new(respond, receive));
+    let mut transport = Transport::H2(H2::new(respond, receive));
+    if !trunk.has_room(read.length()) {
+        read.forget(&connection.worker);
+        return transport.reset(Why::Refused);
+    }
     stream::spawn(connection, trunk, generation.clone(), id, transport, read);
 }
