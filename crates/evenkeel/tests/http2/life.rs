@@ -124,20 +124,19 @@ fn content_that_does_not_come_is_not_waited_for() {
 fn a_listener_without_h2_refuses_it() {
     let gate = Gate::default();
     let backend = waiting(&gate);
-    let Some(proxy) = start_if_known(&config(&backend, "    protocols: [h1]\n")) else { return };
+    let proxy = Proxy::start(&config(&backend, "    protocols: [h1]\n"));
     let mut client = crate::support::Client::connect(proxy.addresses[0]);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(client.response().status, 505);
 }
 
-/// `None` while the option does not exist.
-fn start_if_known(config: &str) -> Option<Proxy> {
-    let directory = crate::support::Directory::new();
-    let file = directory.0.join("evenkeel.yaml");
-    std::fs::write(&file, config).unwrap();
-    let check = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
-    let known = { check }.arg("check").arg(&file).output().unwrap().status.success();
-    known.then(|| Proxy::start(config))
+#[test]
+fn a_listener_of_http2_alone_tells_others_so() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let proxy = Proxy::start(&config(&backend, "    protocols: [h2]\n"));
+    assert_eq!(proxy.get("/").status, 505);
+    assert_eq!(Client::connect(proxy.addresses[0]).get("/").text(), "ok");
 }
 
 #[test]

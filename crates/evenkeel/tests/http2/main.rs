@@ -6,10 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code, unreachable_pub)] // this file uses its part
+#[path = "../tls/authority.rs"]
+mod authority;
 mod bodies;
 mod life;
 mod malformed;
 mod messages;
+mod secure;
 mod tools;
 mod websocket;
 mod wire;
@@ -20,6 +24,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
 /// A client on one connection, whose calls wait.
@@ -58,14 +63,24 @@ impl Client {
     }
 
     fn with(address: SocketAddr, settings: impl FnOnce(&mut h2::client::Builder)) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
         let mut builder = h2::client::Builder::new();
         settings(&mut builder);
-        let (sender, ended) = runtime.block_on(async {
+        let runtime = runtime();
+        let tcp = runtime.block_on(async {
             let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
             tcp.set_nodelay(true).unwrap();
-            let (sender, connection) = builder.handshake(tcp).await.unwrap();
+            tcp
+        });
+        Self::over(runtime, tcp, &builder)
+    }
+
+    /// On a connection that is there.
+    fn over<S>(runtime: Runtime, stream: S, settings: &h2::client::Builder) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, ended) = runtime.block_on(async {
+            let (sender, connection) = settings.handshake(stream).await.unwrap();
             (sender, tokio::spawn(connection))
         });
         Self { runtime, sender, ended }
@@ -91,6 +106,11 @@ impl Client {
             sender.send_request(request, false).unwrap()
         })
     }
+}
+
+fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    { runtime }.worker_threads(1).enable_all().build().unwrap()
 }
 
 /// A request to the host `test`.

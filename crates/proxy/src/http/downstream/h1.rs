@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_codec::{HeadLimits, Parse, RequestHead};
+use evenkeel_codec::{HeadLimits, Parse, RequestError, RequestHead};
 use evenkeel_config::model::{Listener, ListenerTimeouts};
 use evenkeel_runtime as runtime;
 
@@ -164,7 +164,11 @@ async fn receive_head(
     loop {
         if !buffer.is_empty() {
             match head.parse(buffer.filled(), &limits) {
-                Ok(Parse::Complete(length)) => return Ok(length),
+                Ok(Parse::Complete(length)) if listener.protocols.h1 => return Ok(length),
+                Ok(Parse::Complete(_)) => {
+                    let refused = Reason::BadRequest(RequestError::VersionNotSupported);
+                    return Err(Receive::Failed(Failure::new(refused)));
+                }
                 Ok(Parse::Partial) => {}
                 Err(_) if is_preface(connection, listener, buffer) => {
                     if buffer.filled().len() >= h2::PREFACE.len() {
