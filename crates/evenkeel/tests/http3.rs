@@ -627,3 +627,32 @@ fn without_the_option_no_early_data_is_taken() {
         assert!(connect().into_0rtt().is_err());
     });
 }
+
+/// Only where Chromium is installed.
+#[test]
+fn a_browser_loads_a_page_over_http_3() {
+    let backend = Backend::named("app");
+    let site = Site::new();
+    let config = site.config(&[&backend]).replace("    tls:", "    policies: log\n    tls:");
+    let proxy = support::Proxy::start(&(config + "policies: { log: { access_log: {} } }\n"));
+    let port = proxy.addresses[0].port();
+    let profile = support::Directory::new();
+    let browser = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.0.display()))
+        .arg(format!("--origin-to-force-quic-on=localhost:{port}"))
+        .arg("--host-resolver-rules=MAP localhost 127.0.0.1")
+        .arg(format!("--ignore-certificate-errors-spki-list={}", quic::key_hash(&site.der)))
+        .arg(format!("https://localhost:{port}/page"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut browser) = browser else { return eprintln!("no chromium: nothing shown") };
+    wait_for("the page to be loaded", || {
+        let is_it = |line: &String| line.contains("/page") && line.contains("\"HTTP/3\"");
+        proxy.output().iter().any(is_it)
+    });
+    let _ = browser.kill(); // it may have ended
+    let _ = browser.wait();
+    assert!(backend.received().iter().any(|request| request.target() == "/page"));
+}

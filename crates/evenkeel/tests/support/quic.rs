@@ -294,3 +294,13 @@ pub fn websocket_accept(key: &str) -> String {
         aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
     base64::engine::general_purpose::STANDARD.encode(digest)
 }
+
+/// By what Chromium is told to trust a certificate.
+pub fn key_hash(der: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    use x509_parser::prelude::FromDer as _;
+    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der).unwrap();
+    let key = certificate.public_key().raw;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key);
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}

@@ -80,6 +80,10 @@ pub(super) fn write(status: Option<u16>, fields: &HeaderMap) -> Result<Vec<u8>, 
 }
 
 fn decode(section: &[u8], max: u64) -> Result<Vec<HeaderField>, Refusal> {
+    // It needs nothing of a table that has no room (RFC 9204 §4.5.1.1).
+    if section.first() != Some(&0) {
+        return Err(Refusal::Connection(Code::QpackDecompressionFailed));
+    }
     match qpack::decode_stateless(&mut &*section, max) {
         Ok(decoded) => Ok(decoded.fields),
         Err(DecoderError::HeaderTooLong(_)) => Err(Refusal::TooLong),
