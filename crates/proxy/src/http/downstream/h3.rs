@@ -213,7 +213,7 @@ impl Conversation {
         self.requests = self.requests.saturating_add(1);
         let section_max = section_max(&listener.config);
         let inward = Inward::new(receive, wire_max(section_max));
-        let outward = Outward::new(send, Live::new(&self.trunk));
+        let outward = Outward::new(send, Live::new(&self.trunk, 0));
         let setting = Setting {
             connection: self.held.clone(),
             trunk: self.trunk.clone(),

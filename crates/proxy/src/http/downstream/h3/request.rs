@@ -88,6 +88,10 @@ pub(super) async fn serve(
         parts.headers.insert("early-data", HeaderValue::from_static("1"));
     }
     match stream::read(&trunk, &listener.config, &parts, protocol.as_deref(), ended) {
+        Ok(read) if !trunk.has_room(read.length()) => {
+            read.forget(&connection.worker);
+            h3.give_up(Code::RequestRejected); // it may be sent again
+        }
         Ok(read) => {
             let transport = Transport::H3(Box::new(h3));
             stream::spawn(&connection, &trunk, generation.clone(), id, transport, read);
