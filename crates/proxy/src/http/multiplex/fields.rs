@@ -3,6 +3,7 @@
 //! left to it, so that nothing has to be decided twice. What is refused here is malformed by the
 //! rules of HTTP/2 and HTTP/3 alone, and is an error of its stream (RFC 9113 §8.1.1).
 
+use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE};
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::http::uri::{Authority, PathAndQuery, Scheme};
 use ::http::{Method, Request, Response, StatusCode, Uri, request, response};
@@ -73,7 +74,7 @@ pub(crate) fn write_request(
     put_field(out, b"host", host);
     write_request_fields(out, &parts.headers)?;
     if let Some(upgrade) = upgrade {
-        if parts.headers.contains_key("content-length") {
+        if parts.headers.contains_key(CONTENT_LENGTH) {
             return Err(Malformed::ContentLength); // a tunnel has no content (RFC 9110 §9.3.6)
         }
         write_upgrade(out, upgrade);
@@ -95,7 +96,7 @@ pub(crate) fn write_request(
 
 /// The host that is asked: `:authority`, or else `host`; never two different ones (§8.3.1).
 fn authority(parts: &request::Parts) -> Result<&[u8], Malformed> {
-    let mut fields = parts.headers.get_all("host").iter().map(HeaderValue::as_bytes);
+    let mut fields = parts.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let field = fields.next();
     if fields.next().is_some() {
         return Err(Malformed::Authority);
@@ -150,7 +151,7 @@ fn write_request_fields(out: &mut impl Out, fields: &HeaderMap) -> Result<(), Ma
             "cookie" => {
                 crumbs = true;
                 out.put(b"cookie: ");
-                for (index, crumb) in fields.get_all("cookie").iter().enumerate() {
+                for (index, crumb) in fields.get_all(COOKIE).iter().enumerate() {
                     out.put(if index > 0 { b"; " } else { b"" });
                     out.put(crumb.as_bytes());
                 }
@@ -192,10 +193,15 @@ pub(crate) fn write_response(
         return Err(Malformed::Status);
     }
     write_status(out, status);
+    // A length leaves no room for trailers in HTTP/1, without which gRPC knows no outcome.
+    let is_grpc = !ended && is_grpc(&parts.headers);
     for (name, value) in &parts.headers {
         check(name, value)?;
-        if name == "te" {
+        if name == TE {
             return Err(Malformed::ConnectionSpecific);
+        }
+        if is_grpc && name == CONTENT_LENGTH {
+            continue;
         }
         put_field(out, name.as_str().as_bytes(), value.as_bytes());
     }
@@ -204,18 +210,23 @@ pub(crate) fn write_response(
     let body = match (length, ended) {
         _ if bodyless => BodyLength::None,
         (Some(length), true) if length > 0 => return Err(Malformed::ContentLength),
-        (Some(length), _) => BodyLength::Exact(length),
+        (Some(length), _) if !is_grpc => BodyLength::Exact(length),
         (None, true) => {
             out.put(b"content-length: 0\r\n");
             BodyLength::Exact(0)
         }
-        (None, false) => {
+        _ => {
             out.put(b"transfer-encoding: chunked\r\n");
             BodyLength::Chunked
         }
     };
     out.put(b"\r\n");
     Ok(body)
+}
+
+fn is_grpc(fields: &HeaderMap) -> bool {
+    let content = fields.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content.starts_with(b"application/grpc")
 }
 
 /// Writes the 101 that a 2xx to an extended CONNECT stands for. `key` is what the client has sent.
@@ -296,7 +307,7 @@ fn check(name: &HeaderName, value: &HeaderValue) -> Result<(), Malformed> {
 
 /// The one length that is announced.
 fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut values = fields.get_all("content-length").iter();
+    let mut values = fields.get_all(CONTENT_LENGTH).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => {

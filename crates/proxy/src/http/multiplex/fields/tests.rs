@@ -2,6 +2,7 @@
 
 use super::*;
 use evenkeel_codec::{HeadLimits, Parse, RequestContext, RequestError};
+use proptest::prelude::*;
 
 const LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, line: 16 * 1024, fields: 128 };
 
@@ -231,6 +232,9 @@ fn a_response_is_framed_by_what_is_known_of_its_content() {
     assert_eq!(written(200, &[], false, true), Ok(BodyLength::Exact(0)));
     assert_eq!(written(200, &[], false, false), Ok(BodyLength::Chunked));
     assert_eq!(written(204, &[], false, true), Ok(BodyLength::None));
+    // Trailers need chunks, whatever the length.
+    let grpc = [("content-type", "application/grpc+proto"), ("content-length", "5")];
+    assert_eq!(written(200, &grpc, false, false), Ok(BodyLength::Chunked));
     assert_eq!(written(103, &[("link", "</a>")], false, false), Ok(BodyLength::None));
     // G5: an interim response is not the last; RFC 9113 §8.6: 101 is none.
     assert_eq!(written(103, &[], false, true), Err(Malformed::Status));
@@ -271,4 +275,88 @@ fn trailers_are_lines_and_back() {
     bad.append("transfer-encoding", HeaderValue::from_static("chunked"));
     assert!(write_trailers(&mut Vec::new(), &bad).is_err());
     assert!(read_trailers(b"no colon\r\n").is_err());
+}
+
+/// Any bytes that the library takes for a value, and some that it should not.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        4 => any::<u8>(),
+        4 => prop::sample::select(b"\r\n\t :,;=/\x00\x7f".to_vec()),
+        8 => b'a'..=b'z',
+    ];
+    prop::collection::vec(byte, 0..24)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    let known = [
+        "x",
+        "te",
+        "host",
+        "cookie",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "upgrade",
+        "expect",
+        "keep-alive",
+        "http2-settings",
+        "x-forwarded-for",
+        "x_forwarded_for",
+    ];
+    prop_oneof![
+        prop::sample::select(known.to_vec()).prop_map(str::to_owned),
+        "[a-z!#$%&'*+.^_`|~0-9-]{1,12}",
+    ]
+}
+
+proptest! {
+    /// Whatever a request holds, its text is one head, with one line for each field, or is refused.
+    #[test]
+    fn nothing_in_a_request_becomes_a_line_of_its_own(
+        method in "[A-Z]{1,8}|[!-~]{1,8}",
+        path in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'/'), b'!'..=b'~'], 0..24),
+        host in prop::collection::vec(prop_oneof![any::<u8>(), b'a'..=b'z'], 0..12),
+        fields in prop::collection::vec((name(), value()), 0..6),
+        ended: bool,
+        slash: bool,
+    ) {
+        let mut target = if slash { b"/".to_vec() } else { Vec::new() };
+        target.extend(path);
+        let Ok(method) = Method::from_bytes(method.as_bytes()) else { return Ok(()) };
+        let Ok(target) = PathAndQuery::from_maybe_shared(Bytes::from(target)) else { return Ok(()) };
+        let mut uri = ::http::uri::Parts::default();
+        if let Ok(host) = Authority::from_maybe_shared(Bytes::from(host)) {
+            uri.authority = Some(host);
+            uri.scheme = Some(Scheme::HTTP);
+        }
+        uri.path_and_query = Some(target);
+        let Ok(uri) = Uri::from_parts(uri) else { return Ok(()) };
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut()) = (method, uri);
+        for (name, value) in &fields {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let value = HeaderValue::from_bytes(value);
+            if let (Ok(name), Ok(value)) = (name, value) {
+                request.headers_mut().append(name, value);
+            }
+        }
+        let parts = request.into_parts().0;
+        let mut text = Vec::new();
+        let Ok(body) = write_request(&mut text, &parts, None, ended) else { return Ok(()) };
+        let mut head = RequestHead::default();
+        match head.parse(&text, &LIMITS) {
+            Err(_) => {}
+            Ok(Parse::Complete(length)) => {
+                prop_assert_eq!(length, text.len());
+                prop_assert_eq!(head.body, body);
+                let crumbs = parts.headers.get_all(COOKIE).iter().count().saturating_sub(1);
+                let hosts = parts.headers.get_all(HOST).iter().count();
+                let coding = usize::from(body == BodyLength::Chunked);
+                let lines = parts.headers.len() - crumbs - hosts + 1 + coding;
+                prop_assert_eq!(head.fields.len(), lines);
+                prop_assert_eq!(head.method_text.of(&text), parts.method.as_str().as_bytes());
+            }
+            Ok(Parse::Partial) => prop_assert!(false, "no whole head: {:?}", text),
+        }
+    }
 }
