@@ -20,6 +20,7 @@ pub use crate::connection::Running;
 use crate::connection::{ConnectionState, Registry};
 use crate::counters::WorkerCounters;
 use crate::generation::Generation;
+use crate::http::downstream::Told;
 use crate::http::heads::HeadStock;
 use crate::listener::{self, Entrance, Transport};
 use crate::shared::{Gauge, ListenerKey, Publication, Shared};
@@ -172,6 +173,7 @@ pub(crate) struct Worker {
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) peers: Vec<mailbox::Sender<Command>>,
     pub(crate) logs: LogBuffers,
+    pub(crate) handshakes_told: Told,
 }
 
 impl Worker {
@@ -332,6 +334,7 @@ pub async fn serve(setup: Setup) {
         counters: counters.clone(),
         peers,
         logs: LogBuffers::new(logs, counters),
+        handshakes_told: Told::default(),
     });
     worker.open(&publication, openings);
     worker.shared.adopt(index, publication.number);

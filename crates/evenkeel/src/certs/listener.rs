@@ -126,6 +126,9 @@ pub(super) fn renewed(
     let parts = parts(listener, settings, &read, &own, now, found)?;
     warn_of_strangers(listener, config, &parts.1, found);
     let is_new = known.is_none_or(|known| known.made_of.digest != made_of.digest);
+    if !is_new {
+        found.iter_mut().for_each(Problem::tolerate); // it is in force: refusing it changes nothing
+    }
     if is_new && found.iter().any(|problem| super::keyring::prevents(problem, occasion)) {
         return None;
     }

@@ -56,6 +56,13 @@ impl Problem {
         self
     }
 
+    /// What is only out of date is no more than told of.
+    pub(crate) fn tolerate(&mut self) {
+        if self.weight == Weight::OutOfDate {
+            self.weight = Weight::Warning;
+        }
+    }
+
     /// Where it is written in the configuration.
     pub(crate) fn diagnostic(&self, places: &Places) -> Diagnostic {
         let span = places.of(&self.owner, &self.path);

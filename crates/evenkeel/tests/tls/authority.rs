@@ -17,6 +17,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub der: CertificateDer<'static>,
     pub pem: String,
+    pub key_pem: String,
 }
 
 /// A certificate and its key.
@@ -36,7 +37,8 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let (der, pem) = (certificate.der().clone(), certificate.pem());
-        Self { issuer: Issuer::new(params, key), der, pem }
+        let key_pem = key.serialize_pem();
+        Self { issuer: Issuer::new(params, key), der, pem, key_pem }
     }
 
     /// For these names, from yesterday for a month.

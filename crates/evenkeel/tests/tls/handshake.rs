@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -11,7 +11,8 @@ use rustls_pki_types::ServerName;
 
 use crate::authority::{Authority, Issued};
 use crate::client::{BOTH, ONLY_12, ONLY_13, TlsClient, Versions, config, get};
-use crate::support::{Backend, Client, Directory, LIMIT, Proxy, wait_for, with_listener};
+use crate::support::admin::Admin;
+use crate::support::{Backend, Client, Directory, LIMIT, Proxy, collect, wait_for, with_listener};
 
 /// A proxy with these certificates and more settings of its `tls`.
 fn start(certificates: &[&Issued], more: &str) -> (Proxy, Backend, Directory) {
@@ -249,6 +250,34 @@ fn l10_silence_in_a_handshake_ends_it_in_time() {
     let mut after = proxy.connect();
     after.send(&whole);
     after.rest();
+    is_served(&proxy, &authority);
+    let status = Admin::of(&proxy).get("/v1/status").body;
+    let count = |name: &str| status[name].as_u64().unwrap();
+    assert_eq!((count("handshakes"), count("handshakes_failed")), (1, 3), "{status}");
+}
+
+#[test]
+fn l1_a_client_cannot_ask_for_another_handshake() {
+    let authority = Authority::new("ca");
+    let (proxy, _backend, _directory) = start(&[&authority.issue(&["shop.example"])], "");
+    let mut openssl = Command::new("openssl")
+        .args(["s_client", "-tls1_2", "-connect", &proxy.addresses[0].to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = openssl.stdin.take().unwrap();
+    let output = collect(openssl.stdout.take().unwrap());
+    let errors = collect(openssl.stderr.take().unwrap());
+    wait_for("the session", || output.lock().unwrap().iter().any(|l| l.contains("Verify return")));
+    input.write_all(b"R\n").unwrap(); // `s_client` renegotiates
+    wait_for("the refusal", || {
+        errors.lock().unwrap().iter().any(|line| line.contains("no renegotiation"))
+    });
+    drop(input);
+    openssl.kill().unwrap();
+    openssl.wait().unwrap();
     is_served(&proxy, &authority);
 }
 

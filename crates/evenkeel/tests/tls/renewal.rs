@@ -119,6 +119,51 @@ fn a_process_starts_with_a_certificate_that_has_expired_but_check_refuses_it() {
         .arg(proxy.file())
         .output()
         .unwrap();
+    let said = proxy.reload(&with_listener(&[&backend], &format!("{tls}    policies: []\n")));
+    assert!(!said.contains("refused"), "it is in force already: {said}");
     assert!(!checked.status.success());
     assert!(String::from_utf8_lossy(&checked.stderr).contains("error[out-of-date]"));
+}
+
+#[test]
+fn an_ocsp_response_is_stapled_if_it_is_about_the_certificate_and_in_time() {
+    let authority = Authority::new("ca");
+    let directory = Directory::new();
+    let (issued, other) = (authority.issue(&["shop.example"]), authority.issue(&["shop.example"]));
+    let files = issued.write(&directory.0, "shop");
+    replace(&directory.0.join("ca.pem"), &authority.pem);
+    replace(&directory.0.join("ca.key"), &authority.key_pem);
+    let index: String = [&issued, &other]
+        .map(|one| format!("V\t491231235959Z\t\t{:04X}\tunknown\t/CN={}\n", one.serial, one.serial))
+        .concat();
+    std::fs::write(directory.0.join("index.txt"), index).unwrap();
+    let respond = |serial: u64| {
+        let made = Command::new("openssl")
+            .args(["ocsp", "-index", "index.txt", "-CA", "ca.pem", "-rsigner", "ca.pem"])
+            .args(["-rkey", "ca.key", "-issuer", "ca.pem", "-serial", &serial.to_string()])
+            .args(["-noverify", "-ndays", "1", "-respout", "next.ocsp"])
+            .current_dir(&directory.0)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::rename(directory.0.join("next.ocsp"), directory.0.join("shop.ocsp")).unwrap();
+    };
+    respond(issued.serial);
+    let files = files.replace(" }", &format!(", ocsp: {}/shop.ocsp }}", directory.0.display()));
+    let backend = Backend::named("a");
+    let tls = format!("    tls: {{ certificates: [{files}] }}\n");
+    let proxy = Proxy::start(&with_listener(&[&backend], &tls));
+    let shown = Command::new("openssl")
+        .args(["s_client", "-status", "-servername", "shop.example", "-CAfile", "ca.pem"])
+        .args(["-connect", &proxy.addresses[0].to_string()])
+        .current_dir(&directory.0)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("OCSP Response Status: successful"), "{shown}");
+    respond(other.serial);
+    wait_for("a word about it", || {
+        proxy.log().iter().any(|line| line.contains("about another certificate"))
+    });
 }

@@ -124,3 +124,42 @@ fn without_tickets_every_handshake_is_a_full_one() {
         }
     }
 }
+
+#[test]
+fn l8_sessions_are_resumed_by_a_process_that_took_over() {
+    let authority = Authority::new("ca");
+    let directory = Directory::new();
+    let (proxy, _backend, _) = start(&authority.issue(&["shop.example"]), &directory, "");
+    for versions in [ONLY_13, ONLY_12] {
+        let config = Arc::new(config(&authority, versions, None));
+        resumes(proxy.addresses[0], &config).unwrap();
+        assert!(resumes(proxy.addresses[0], &config).unwrap(), "or this proves nothing");
+    }
+    let config = Arc::new(config(&authority, ONLY_13, None));
+    resumes(proxy.addresses[0], &config).unwrap();
+    proxy.signal("-USR2");
+    let mut line = None;
+    wait_for("the new process", || {
+        line = proxy.log().into_iter().find(|line| line.contains("upgraded: the new process"));
+        line.is_some()
+    });
+    let line = line.unwrap();
+    let pid = line.split("pid=").nth(1).unwrap();
+    let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
+    let _new = Other(pid);
+    wait_for("the old process to be gone", || {
+        !std::path::Path::new(&format!("/proc/{}", proxy.id())).exists()
+            || std::fs::read_to_string(format!("/proc/{}/stat", proxy.id()))
+                .is_ok_and(|stat| stat.contains(") Z "))
+    });
+    assert!(resumes(proxy.addresses[0], &config).unwrap());
+}
+
+/// A process that is ended with the test.
+struct Other(String);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("kill").args(["-KILL", &self.0]).status();
+    }
+}

@@ -111,7 +111,9 @@ fn admit(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream, peer: 
     if !worker.shared.clients.enter(peer.ip(), listener.config.limits.connections_per_ip) {
         worker.counters.refused.add(1);
         tracing::debug!(client = %peer.ip(), "refused: too many connections");
-        local_reply::refuse(&stream, Reason::TooManyConnections);
+        if listener.config.tls.is_none() {
+            local_reply::refuse(&stream, Reason::TooManyConnections); // else nobody could read it
+        }
         return;
     }
     entrance.connections.enter();

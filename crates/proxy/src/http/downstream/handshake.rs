@@ -1,10 +1,11 @@
 //! The TLS handshake of a client's connection. Owns how long it may take and what is said, and
 //! counted, when it fails; not what the two sides agree on.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use evenkeel_runtime as runtime;
 
@@ -14,6 +15,8 @@ use crate::failure::Reason;
 use crate::http::local_reply;
 use crate::tls::{Session, TlsStream};
 
+/// Failed handshakes that one worker tells of in a second.
+const LINES_MAX: u32 = 10;
 /// How long the rest of what a client sent in the clear is waited for, so that it can read why it
 /// is refused (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -47,13 +50,41 @@ pub(super) async fn shake_hands(connection: &Connection) -> bool {
             let name = stream.with_session(Session::name_asked_for);
             let why = explain(stream, failed);
             let (client, listener) = (connection.peer, &listener.config.name);
-            tracing::info!(%client, %listener, name = name.as_deref(), "no TLS session: {why}");
+            if let Some(untold) = connection.worker.handshakes_told.tells(runtime::now()) {
+                let untold = (untold > 0).then_some(untold);
+                tracing::info!(%client, %listener, name = name.as_deref(), untold, "no TLS session: {why}");
+            }
             if stream.is_plaintext() {
                 local_reply::refuse(stream.tcp(), Reason::PlaintextOnTlsPort);
                 linger(connection, stream).await;
             }
             false
         }
+    }
+}
+
+/// What was told of failed handshakes: strangers cause them at will, and a log has an end.
+#[derive(Default)]
+pub(crate) struct Told {
+    second: Cell<Option<Instant>>,
+    lines: Cell<u32>,
+    untold: Cell<u64>,
+}
+
+impl Told {
+    /// Whether this one is told of, and how many were not since the last that was.
+    fn tells(&self, now: Instant) -> Option<u64> {
+        let is_over = |begun| now.saturating_duration_since(begun) >= Duration::from_secs(1);
+        if self.second.get().is_none_or(is_over) {
+            self.second.set(Some(now));
+            self.lines.set(0);
+        }
+        if self.lines.get() >= LINES_MAX {
+            self.untold.set(self.untold.get().saturating_add(1));
+            return None;
+        }
+        self.lines.set(self.lines.get().saturating_add(1));
+        Some(self.untold.take())
     }
 }
 
@@ -90,4 +121,19 @@ async fn linger(connection: &Connection, stream: &TlsStream) {
     })
     .await;
     connection.worker.stock.give(buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_failures_is_told_of_in_a_few_lines_that_say_how_many() {
+        let (told, begun) = (Told::default(), runtime::now());
+        let lines = (0..1000).filter_map(|_| told.tells(begun)).count();
+        assert_eq!(lines, 10);
+        assert_eq!(told.tells(begun + Duration::from_millis(999)), None);
+        assert_eq!(told.tells(begun + Duration::from_secs(1)), Some(991));
+        assert_eq!(told.tells(begun + Duration::from_secs(1)), Some(0));
+    }
 }

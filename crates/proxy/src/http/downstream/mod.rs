@@ -14,6 +14,8 @@ use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::tls::Alpn;
 
+pub(crate) use self::handshake::Told;
+
 /// Serves a connection to its end, or to the panic that ends it and nothing else.
 pub(crate) async fn serve(connection: Connection) {
     if let Err(panic) = runtime::isolate(converse(&connection)).await {
