@@ -57,6 +57,62 @@ fn a_drain_lets_requests_end_and_takes_no_new_ones() {
 }
 
 #[test]
+fn a_drains_deadlines_are_those_of_requests_and_of_tunnels_one_by_one() {
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let backend = Backend::start(move |request, stream| {
+        if request.target() == "/wait" {
+            waits.pass();
+            return Then::Close;
+        }
+        crate::websocket::echo(request, stream)
+    });
+    let shutdown = "shutdown: { drain: 300ms, drain_tunnels: 4s }\n";
+    let mut proxy = Proxy::start(&(config(&backend, "") + shutdown));
+    let client = crate::websocket::ready(&proxy);
+    let (response, mut send) = client.begin(crate::websocket::connect("websocket"));
+    let mut content = client.runtime.block_on(crate::within(response)).unwrap().into_body();
+    let slow = request("GET", "/wait").body(()).unwrap();
+    let slow = client.runtime.spawn(crate::exchange(client.sender.clone(), slow, "".into()));
+    wait_for("both to be at the server", || backend.count() == 2);
+    proxy.signal("-TERM");
+    client.runtime.block_on(async {
+        match crate::within(slow).await.unwrap() {
+            Ok(answer) => assert_eq!(answer.status(), 504),
+            Err(error) => assert!(error.is_reset(), "{error:?}"),
+        }
+        // The tunnel on the same connection goes on, until its own time is up.
+        send.send_data("still here".into(), false).unwrap();
+        let mut got = Vec::new();
+        while got.len() < "still here".len() {
+            got.extend_from_slice(&crate::within(content.data()).await.unwrap().unwrap());
+        }
+        assert!(crate::within(crate::read_all(content)).await.is_err(), "cut");
+    });
+    assert!(proxy.wait().success());
+    gate.open();
+}
+
+#[test]
+#[cfg(feature = "fault-injection")]
+fn a_panic_fails_its_own_stream_and_no_other() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let proxy = Proxy::start(&config(&backend, ""));
+    let client = Client::connect(proxy.addresses[0]);
+    let slow = request("GET", "/wait").body(()).unwrap();
+    let slow = client.runtime.spawn(crate::exchange(client.sender.clone(), slow, "".into()));
+    wait_for("it to be at the server", || backend.count() == 1);
+    for _ in 0..20 {
+        let lost = request("GET", "/").header("x-evenkeel-fault", "panic").body(()).unwrap();
+        assert_eq!(client.ask(lost, b"").unwrap().status(), 500);
+        assert_eq!(client.get("/").text(), "ok");
+    }
+    gate.open();
+    assert_eq!(client.runtime.block_on(crate::within(slow)).unwrap().unwrap().text(), "ok");
+}
+
+#[test]
 fn a_reload_is_not_noticed_by_who_is_connected() {
     let gate = Gate::default();
     let (old, new) = (waiting(&gate), Backend::named("new"));

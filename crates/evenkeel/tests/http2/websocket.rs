@@ -1,13 +1,14 @@
 //! WebSocket and other tunnels over one stream (RFC 8441), to servers that upgrade HTTP/1.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
 use http::Request;
 
 use crate::Client;
-use crate::support::{Backend, Proxy, Then, reply, simple};
+use crate::support::{Backend, Proxy, Received, Then, reply, simple};
 
 fn proxied(backend: &Backend) -> Proxy {
     Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
@@ -23,29 +24,29 @@ fn accept(key: &str) -> String {
 }
 
 /// Switches, then sends back what it gets until the client ends its half, and says so.
-fn echo() -> Backend {
-    Backend::start(|request, stream| {
-        let key = request.field("sec-websocket-key").unwrap_or_default();
-        reply(
-            stream,
-            format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
-                accept(key)
-            ),
-        );
-        let mut buffer = [0; 4096];
-        while let Ok(read) = stream.read(&mut buffer)
-            && read > 0
-        {
-            stream.write_all(&buffer[..read]).unwrap();
+pub(crate) fn echo(request: &Received, stream: &mut TcpStream) -> Then {
+    let key = request.field("sec-websocket-key").unwrap_or_default();
+    reply(
+        stream,
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: chat\r\n\r\n",
+            accept(key)
+        ),
+    );
+    let mut buffer = [0; 4096];
+    while let Ok(read) = stream.read(&mut buffer)
+        && read > 0
+    {
+        if stream.write_all(&buffer[..read]).is_err() {
+            break;
         }
-        let _ = stream.write_all(b"bye");
-        Then::Close
-    })
+    }
+    let _ = stream.write_all(b"bye");
+    Then::Close
 }
 
-fn connect(protocol: &'static str) -> Request<()> {
+pub(crate) fn connect(protocol: &'static str) -> Request<()> {
     Request::builder()
         .method("CONNECT")
         .uri("http://test/chat")
@@ -57,7 +58,7 @@ fn connect(protocol: &'static str) -> Request<()> {
 }
 
 /// Waits until the settings have come, which say that the protocol may be asked for.
-fn ready(proxy: &Proxy) -> Client {
+pub(crate) fn ready(proxy: &Proxy) -> Client {
     let client = Client::connect(proxy.addresses[0]);
     crate::support::wait_for("the settings", || {
         client.sender.is_extended_connect_protocol_enabled()
@@ -67,7 +68,7 @@ fn ready(proxy: &Proxy) -> Client {
 
 #[test]
 fn rfc8441_5_a_websocket_is_opened_and_passes_bytes_and_ends_half_by_half() {
-    let backend = echo();
+    let backend = Backend::start(echo);
     let proxy = proxied(&backend);
     let client = ready(&proxy);
     let (response, mut send) = client.begin(connect("websocket"));
@@ -139,7 +140,7 @@ fn a_refusal_is_passed_on() {
 
 #[test]
 fn f8_f10_protocols_that_would_speak_http_behind_us_are_refused() {
-    let backend = echo();
+    let backend = Backend::start(echo);
     let proxy = proxied(&backend);
     let client = ready(&proxy);
     for protocol in ["h2c", "tls", "http"] {
