@@ -35,7 +35,7 @@ test: test-packages build ## Run every test
 	else \
 	  $(CARGO) test $(SHIPPED); \
 	fi
-	$(CARGO) test --package evenkeel --features fault-injection --test upgrade --test isolation
+	$(CARGO) test --package evenkeel --features fault-injection --test upgrade --test isolation --test http2
 	$(CARGO) test --quiet --profile simulate --package evenkeel-sim
 
 test-packages: # Debian packages that the tests need and that are missing
