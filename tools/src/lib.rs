@@ -7,6 +7,7 @@
 
 pub mod chaos;
 pub mod faultd;
+pub mod frames;
 pub mod install;
 pub mod load;
 pub mod message;
