@@ -14,7 +14,7 @@ use http2_cases::{Case, Expect, all, came};
 use support::{Backend, Proxy, with_listener};
 
 fn proxy(backend: &Backend) -> Proxy {
-    Proxy::start(&with_listener(&[backend], "    protocols: [h1, h2]\n"))
+    Proxy::start(&with_listener(&[backend], ""))
 }
 
 fn backend() -> Backend {
@@ -31,6 +31,7 @@ fn judge(case: &Case, proxy: &Proxy) -> Option<String> {
     let name = format!("§{} {}", case.section, case.says);
     match (attempt(case.expect), &case.known) {
         (Ok(()), None) => None,
+        (Ok(()), Some(_)) if case.is_sometimes => None,
         (Ok(()), Some((_, why))) => {
             Some(format!("{name}: does not deviate any more ({why}): say so"))
         }

@@ -9,11 +9,15 @@ pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// What a head is moved to while its exchange waits for a server, if it fits.
 const SMALL: usize = 1024;
+/// Else what it is moved to if it fits there: a browser's, with its cookies. A hundred of them may wait
+/// on one connection of HTTP/2.
+const MEDIUM: usize = 4 * 1024;
 
 /// Buffers a worker keeps for later; beyond that they go back to the allocator. 256 × 16 KiB, and
-/// as many small ones as make a mebibyte.
+/// as many of the others as make a mebibyte.
 const KEPT_MAX: usize = 256;
 const SMALL_KEPT_MAX: usize = 1024;
+const MEDIUM_KEPT_MAX: usize = 256;
 
 /// `floor ≤ start ≤ end ≤ len`. What lies below `floor` (a head) stays where it is.
 #[derive(Debug, Default)]
@@ -140,6 +144,7 @@ impl Buffer {
 pub(crate) struct Stock {
     blocks: RefCell<Vec<Vec<u8>>>,
     small: RefCell<Vec<Vec<u8>>>,
+    medium: RefCell<Vec<Vec<u8>>>,
     scratch: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -179,6 +184,7 @@ impl Stock {
         let (stock, most) = match bytes.len() {
             BLOCK => (&self.blocks, KEPT_MAX),
             SMALL => (&self.small, SMALL_KEPT_MAX),
+            MEDIUM => (&self.medium, MEDIUM_KEPT_MAX),
             _ => return,
         };
         let mut stock = stock.borrow_mut();
@@ -187,20 +193,24 @@ impl Stock {
         }
     }
 
-    /// Moves a buffer that holds nothing but a short kept head to a small block: most exchanges
+    /// Moves a buffer that holds nothing but a short kept head to a shorter block: most exchanges
     /// wait for a server with no more than that, and the few large blocks that are left stay warm.
     pub(crate) fn shrink(&self, buffer: &mut Buffer) {
         const ROOM: usize = 256; // to notice what the client does meanwhile
-        if buffer.bytes.len() != BLOCK || !buffer.is_empty() || buffer.end > SMALL - ROOM {
+        if buffer.bytes.len() != BLOCK || !buffer.is_empty() || buffer.end > MEDIUM - ROOM {
             return;
         }
-        let small = self.small.borrow_mut().pop().unwrap_or_else(|| vec![0; SMALL]);
-        self.give_block(buffer.move_to(small));
+        let (stock, size) = match buffer.end {
+            end if end <= SMALL - ROOM => (&self.small, SMALL),
+            _ => (&self.medium, MEDIUM),
+        };
+        let short = stock.borrow_mut().pop().unwrap_or_else(|| vec![0; size]);
+        self.give_block(buffer.move_to(short));
     }
 
-    /// Moves what is in a small block to a full one.
+    /// Moves what is in a shorter block to a full one.
     pub(crate) fn widen(&self, buffer: &mut Buffer) {
-        if buffer.bytes.len() == SMALL {
+        if matches!(buffer.bytes.len(), SMALL | MEDIUM) {
             let full = self.take().bytes;
             self.give_block(buffer.move_to(full));
         }

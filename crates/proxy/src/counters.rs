@@ -159,6 +159,8 @@ pub struct WorkerCounters {
     pub handed_over: Counter,
     /// Connections refused because of a limit.
     pub refused: Counter,
+    /// Connections of HTTP/2 ended because the client sent too much that brings nobody anything.
+    pub floods: Counter,
     /// Connections closed.
     pub closed: Counter,
     /// Exchanges finished.

@@ -91,7 +91,7 @@ impl<S: Read + Write> Client<S> {
         self.send(&[PREFACE, &settings(&all)].concat());
         let (mut told, mut acknowledged) = (false, false);
         while !told || !acknowledged {
-            match self.next() {
+            match self.receive() {
                 Answer::Frame(frame) if frame.kind == kind::SETTINGS => {
                     if frame.has(flag::ACK) {
                         acknowledged = true;
@@ -133,13 +133,13 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// What comes next.
-    pub fn next(&mut self) -> Answer {
+    pub fn receive(&mut self) -> Answer {
         let deadline = Instant::now() + self.patience;
-        self.next_until(deadline)
+        self.receive_until(deadline)
     }
 
     /// What comes next, until then.
-    pub fn next_until(&mut self, deadline: Instant) -> Answer {
+    pub fn receive_until(&mut self, deadline: Instant) -> Answer {
         let mut buffer = vec![0; 16 * 1024];
         loop {
             if let Some(frame) = self.parse() {
@@ -179,7 +179,7 @@ impl<S: Read + Write> Client<S> {
     pub fn until(&mut self, mut fits: impl FnMut(&Frame) -> bool) -> Option<Frame> {
         let deadline = Instant::now() + self.patience;
         loop {
-            match self.next_until(deadline) {
+            match self.receive_until(deadline) {
                 Answer::Frame(frame) if fits(&frame) => return Some(frame),
                 Answer::Frame(_) => {}
                 Answer::Closed | Answer::Silence => return None,
@@ -193,31 +193,29 @@ impl<S: Read + Write> Client<S> {
     /// The frame that ended it, if any.
     pub fn answer(&mut self, stream: u32) -> Result<(u16, Vec<u8>), Option<Frame>> {
         let (mut found, mut body) = (None, Vec::new());
-        loop {
-            let ended = self.until(|frame| {
-                let here = frame.stream == stream;
-                match frame.kind {
-                    kind::GOAWAY => frame.code() != Some(code::NO_ERROR),
-                    kind::RST_STREAM => here,
-                    kind::HEADERS if here => {
-                        found = status(&frame.payload).filter(|status| *status >= 200).or(found);
-                        frame.has(flag::END_STREAM)
-                    }
-                    kind::DATA if here => {
-                        body.extend_from_slice(&frame.payload);
-                        frame.has(flag::END_STREAM)
-                    }
-                    _ => false,
+        let ended = self.until(|frame| {
+            let here = frame.stream == stream;
+            match frame.kind {
+                kind::GOAWAY => frame.code() != Some(code::NO_ERROR),
+                kind::RST_STREAM => here,
+                kind::HEADERS if here => {
+                    found = status(&frame.payload).filter(|status| *status >= 200).or(found);
+                    frame.has(flag::END_STREAM)
                 }
-            });
-            return match (ended, found) {
-                (Some(frame), Some(status))
-                    if frame.has(flag::END_STREAM) && frame.code().is_none() =>
-                {
-                    Ok((status, body))
+                kind::DATA if here => {
+                    body.extend_from_slice(&frame.payload);
+                    frame.has(flag::END_STREAM)
                 }
-                (ended, _) => Err(ended),
-            };
+                _ => false,
+            }
+        });
+        match (ended, found) {
+            (Some(frame), Some(status))
+                if frame.has(flag::END_STREAM) && frame.code().is_none() =>
+            {
+                Ok((status, body))
+            }
+            (ended, _) => Err(ended),
         }
     }
 
@@ -227,7 +225,7 @@ impl<S: Read + Write> Client<S> {
         self.send(&ping(MARK));
         let deadline = Instant::now() + self.patience;
         loop {
-            match self.next_until(deadline) {
+            match self.receive_until(deadline) {
                 Answer::Frame(frame) => match frame.kind {
                     kind::PING if frame.has(flag::ACK) && frame.payload == MARK => {
                         return Settled::Alive;
@@ -245,9 +243,14 @@ impl<S: Read + Write> Client<S> {
 
     /// The code with which a stream was reset, as far as was seen.
     pub fn was_reset(&self, stream: u32) -> Option<u32> {
-        self.seen
-            .iter()
-            .find(|frame| frame.kind == kind::RST_STREAM && frame.stream == stream)
-            .and_then(Frame::code)
+        let resets = |frame: &&Frame| frame.kind == kind::RST_STREAM && frame.stream == stream;
+        self.seen.iter().find(resets).and_then(Frame::code)
+    }
+
+    /// Whether a stream's answer has ended, as far as was seen.
+    pub fn was_answered(&self, stream: u32) -> bool {
+        let is_message = |frame: &Frame| matches!(frame.kind, kind::DATA | kind::HEADERS);
+        let ends = |frame: &Frame| is_message(frame) && frame.has(flag::END_STREAM);
+        self.seen.iter().any(|frame| frame.stream == stream && ends(frame))
     }
 }

@@ -4,6 +4,7 @@
 
 mod budget;
 mod guard;
+mod scan;
 
 pub use budget::Budget;
 pub use guard::FrameGuard;

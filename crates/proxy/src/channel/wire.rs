@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use evenkeel_codec::h2::{Budget, FrameGuard};
 use evenkeel_runtime::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Channel;
@@ -16,26 +17,26 @@ use crate::buffer::{Buffer, Stock};
 /// Writes at least this long leave at once, together with what was gathered before.
 const DIRECT_MIN: usize = 8 * 1024;
 
-/// Sees every byte that a peer sends, before anybody else.
-pub(crate) trait FrameGuard {
-    /// Looks at bytes as they come in, in order. `false`: the peer is not to be read from any more,
-    /// and the connection's task is to end the connection.
-    fn see(&self, bytes: &[u8]) -> bool;
-}
+/// Bytes read in one turn of the connection's task: what the library answers, and what the guard has to
+/// say about that, comes after no more than this; and other connections get their turn.
+const TURN_MAX: usize = 32 * 1024;
 
 /// See the module's head. Shared by the library (as [`ChannelIo`]) and the connection's task.
 pub(crate) struct Wire<'c> {
     channel: &'c Channel,
     stock: &'c Stock,
-    guard: Option<Box<dyn FrameGuard>>,
+    /// Sees every byte that comes in, before anybody else, and every byte that is to leave.
+    guard: Option<RefCell<FrameGuard>>,
     /// Read before this was made.
     early: RefCell<Buffer>,
     /// Gathered, to be written; no block while it is empty.
     gathered: RefCell<Buffer>,
+    /// Read in this turn.
+    turn: Cell<usize>,
     /// Something has been read since this was asked last.
     heard: Cell<bool>,
-    /// The guard has had enough.
-    refused: Cell<bool>,
+    /// What the guard has had enough of.
+    exceeded: Cell<Option<Budget>>,
     /// Bytes that were written for the library while it was not asking.
     owed: Cell<usize>,
 }
@@ -46,16 +47,17 @@ impl<'c> Wire<'c> {
         channel: &'c Channel,
         stock: &'c Stock,
         early: Buffer,
-        guard: Option<Box<dyn FrameGuard>>,
+        guard: Option<FrameGuard>,
     ) -> Self {
         Self {
             channel,
             stock,
-            guard,
+            guard: guard.map(RefCell::new),
             early: RefCell::new(early),
             gathered: RefCell::default(),
+            turn: Cell::new(0),
             heard: Cell::new(false),
-            refused: Cell::new(false),
+            exceeded: Cell::new(None),
             owed: Cell::new(0),
         }
     }
@@ -70,9 +72,39 @@ impl<'c> Wire<'c> {
         self.heard.take()
     }
 
-    /// The guard has refused what came in: nothing more is read.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.refused.get()
+    /// The connection's task has written what there is to write, and waits.
+    pub(crate) fn end_turn(&self) {
+        self.turn.set(0);
+    }
+
+    /// What the peer has exceeded: nothing more is read, and the connection's task is to end it.
+    pub(crate) fn exceeded(&self) -> Option<Budget> {
+        self.exceeded.get()
+    }
+
+    /// Shows the guard what comes in or leaves; whether it goes on.
+    fn watch(&self, look: impl FnOnce(&mut FrameGuard) -> Result<(), Budget>) -> bool {
+        let Some(guard) = &self.guard else { return true };
+        if self.exceeded.get().is_none()
+            && let Err(budget) = look(&mut guard.borrow_mut())
+        {
+            self.exceeded.set(Some(budget));
+        }
+        self.exceeded.get().is_none()
+    }
+
+    /// Shows the guard the first `taken` bytes of what the library writes.
+    fn watch_taken(&self, slices: &[IoSlice<'_>], taken: usize) {
+        if self.guard.is_none() {
+            return;
+        }
+        let now = evenkeel_runtime::now();
+        let mut left = taken;
+        for slice in slices {
+            let here = slice.get(..left.min(slice.len())).unwrap_or_default();
+            left = left.saturating_sub(here.len());
+            self.watch(|guard| guard.sent(here, now));
+        }
     }
 
     /// Writes what was gathered. Pending: the peer takes no more at the moment.
@@ -158,8 +190,12 @@ impl AsyncRead for ChannelIo<'_, '_> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let wire = self.0;
-        if wire.refused.get() {
+        if wire.exceeded.get().is_some() {
             return Poll::Pending; // the connection's task ends it
+        }
+        if wire.turn.get() >= TURN_MAX {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let room = buffer.initialize_unfilled();
         let mut early = wire.early.borrow_mut();
@@ -178,9 +214,9 @@ impl AsyncRead for ChannelIo<'_, '_> {
             wire.stock.give(std::mem::take(&mut early));
         }
         wire.heard.set(true);
+        wire.turn.set(wire.turn.get().saturating_add(read));
         let seen = room.get(..read).unwrap_or_default();
-        if wire.guard.as_ref().is_some_and(|guard| !guard.see(seen)) {
-            wire.refused.set(true);
+        if !wire.watch(|guard| guard.received(seen, evenkeel_runtime::now())) {
             return Poll::Pending;
         }
         buffer.advance(read);
@@ -194,7 +230,7 @@ impl AsyncWrite for ChannelIo<'_, '_> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_take(cx, &[IoSlice::new(bytes)])
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -202,7 +238,9 @@ impl AsyncWrite for ChannelIo<'_, '_> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_take(cx, slices)
+        let taken = ready!(self.0.poll_take(cx, slices))?;
+        self.0.watch_taken(slices, taken);
+        Poll::Ready(Ok(taken))
     }
 
     fn is_write_vectored(&self) -> bool {

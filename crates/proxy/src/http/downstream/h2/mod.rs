@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ::http::Request;
 use bytes::Bytes;
+use evenkeel_codec::h2::{Budget, FrameGuard};
 use evenkeel_config::model::Listener;
 use evenkeel_runtime as runtime;
 use h2::ext::Protocol as ConnectProtocol;
@@ -42,6 +43,14 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Longest time for a last word to a client.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// And to one that sends too much: it may not read at all.
+const CALM_DOWN: Duration = Duration::from_millis(50);
+/// Streams that this side has reset and remembers, so that what is on its way on them is no error,
+/// and for how long: as many as there can be, and longer than a slow way is.
+const RESET_STREAMS: usize = 2 * STREAMS_MAX as usize;
+const RESET_REMEMBERED: Duration = Duration::from_secs(5);
+/// What a client may pad and prioritize a header block with, beside the longest head there is.
+const BLOCK_EXTRA: u32 = 4 * 1024;
 
 type Served<'w, 'c> = h2::server::Connection<ChannelIo<'w, 'c>, Bytes>;
 
@@ -57,9 +66,10 @@ pub(super) async fn converse(connection: &Connection, early: Buffer) {
     let life = Life::new(now, first, timeouts.idle, connection.opened + timeouts.age_max);
     let requests_max = config.limits.requests_per_connection;
     let settings = settings(config);
+    let guard = FrameGuard::new(header_list(config).saturating_add(BLOCK_EXTRA), now);
     drop(generation);
     let worker = &connection.worker;
-    let wire = Wire::new(&connection.stream, &worker.stock, early, None);
+    let wire = Wire::new(&connection.stream, &worker.stock, early, Some(guard));
     connection.state.allow_until(first);
     let Some(served) = shake_hands(connection, &wire, &settings).await else { return };
     let trunk = Trunk::new(worker.clone(), connection.peer, connection.local);
@@ -84,9 +94,16 @@ fn settings(listener: &Listener) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(listener.limits.head).unwrap_or(u32::MAX))
+        .max_header_list_size(header_list(listener))
+        .max_concurrent_reset_streams(RESET_STREAMS)
+        .reset_stream_duration(RESET_REMEMBERED)
         .enable_connect_protocol();
     builder
+}
+
+/// The longest list of fields that is taken, as RFC 9113 §6.5.2 counts it.
+fn header_list(listener: &Listener) -> u32 {
+    u32::try_from(listener.limits.head).unwrap_or(u32::MAX)
 }
 
 /// Exchanges prefaces, in time.
@@ -144,15 +161,18 @@ impl Talk<'_, '_> {
         self.trunk.watch(cx);
         loop {
             match self.served.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Some(Ok((request, mut respond)))) => {
                     let requests = self.connection.requests.get();
                     self.connection.requests.set(requests.saturating_add(1));
+                    if respond.poll_reset(cx).is_ready() {
+                        continue; // given up already: nobody hears of it
+                    }
                     let is_room = self.trunk.live() < STREAMS_MAX as usize;
                     begin(self.connection, &self.trunk, request, respond, is_room);
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(client = %self.connection.peer, %error, "HTTP/2 ended");
+                    self.lament(&error);
                     let _ = self.wire.poll_drain(cx);
                     return Poll::Ready(());
                 }
@@ -167,8 +187,8 @@ impl Talk<'_, '_> {
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending => {}
             }
-            if self.wire.is_refused() && !self.over {
-                self.say_goodbye(Reason::ENHANCE_YOUR_CALM);
+            if let (false, Some(budget)) = (self.over, self.wire.exceeded()) {
+                self.calm_down(budget);
                 continue;
             }
             if let Some(pings) = &mut self.pings
@@ -180,6 +200,7 @@ impl Talk<'_, '_> {
                 Tick::Over => return Poll::Ready(()),
                 Tick::Said => {}
                 Tick::Wait if self.connection.state.timer.poll_expired(cx).is_pending() => {
+                    self.wire.end_turn();
                     return Poll::Pending;
                 }
                 Tick::Wait => {}
@@ -218,16 +239,36 @@ impl Talk<'_, '_> {
                 self.connection.stream.abort();
                 return Tick::Over;
             }
-            Act::End => self.say_goodbye(Reason::NO_ERROR),
+            Act::End => self.say_goodbye(Reason::NO_ERROR, GOODBYE),
         }
         Tick::Said
     }
 
+    /// Says that the library has ended the connection.
+    fn lament(&self, error: &h2::Error) {
+        let client = self.connection.peer;
+        if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            self.connection.worker.counters.floods.add(1);
+            let listener = self.connection.state.entrance.address;
+            tracing::warn!(%client, %listener, budget = "library", "{error}");
+        } else {
+            tracing::debug!(%client, %error, "HTTP/2 ended");
+        }
+    }
+
+    /// Ends a connection whose client asks for work that nobody has of it.
+    fn calm_down(&mut self, budget: Budget) {
+        self.connection.worker.counters.floods.add(1);
+        let listener = self.connection.state.entrance.address;
+        tracing::warn!(client = %self.connection.peer, %listener, budget = budget.name(), "{budget}");
+        self.say_goodbye(Reason::ENHANCE_YOUR_CALM, CALM_DOWN);
+    }
+
     /// Ends the connection at once, but says why.
-    fn say_goodbye(&mut self, why: Reason) {
+    fn say_goodbye(&mut self, why: Reason, within: Duration) {
         self.over = true;
         self.served.abrupt_shutdown(why);
-        self.connection.state.timer.set(runtime::now() + GOODBYE);
+        self.connection.state.timer.set(runtime::now() + within);
     }
 }
 
