@@ -656,3 +656,46 @@ fn a_browser_loads_a_page_over_http_3() {
     let _ = browser.wait();
     assert!(backend.received().iter().any(|request| request.target() == "/page"));
 }
+
+#[test]
+fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
+    const CONNECTIONS: usize = 6;
+    let backend = Backend::start(|_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n");
+        reply(stream, vec![b'x'; 200_000]);
+        Then::Keep
+    });
+    let (site, proxy) = with_site(&[&backend]);
+    let cookie = "c".repeat(2000);
+    let each = run(async {
+        let said = headers(&[&get("/")[..], &[("cookie", cookie.as_str())]].concat());
+        let mut held = Vec::new();
+        let mut before = 0;
+        for connection in 0..2 + CONNECTIONS {
+            if connection == 2 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                before = resident_kib(proxy.id()); // with what the worker keeps for all
+            }
+            let client = Raw::new(site.dial_stingy(proxy.addresses[0]).await).await;
+            let asked = backend.count();
+            let mut streams = Vec::new();
+            for _ in 0..100 {
+                streams.push(client.send(&said, true).await);
+            }
+            while backend.count() < asked + 100 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            held.push((client, streams));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64
+    });
+    // What a hundred exchanges cost, and not a hundred blocks and their answers.
+    assert!(each < 2048, "{each} KiB for each connection");
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}

@@ -47,6 +47,10 @@ impl Site {
     }
 
     pub fn endpoint(&self) -> Endpoint {
+        self.endpoint_with(|_| {})
+    }
+
+    pub fn endpoint_with(&self, adjust: impl FnOnce(&mut quinn::TransportConfig)) -> Endpoint {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -61,10 +65,19 @@ impl Site {
             quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = quinn::TransportConfig::default();
         transport.max_idle_timeout(Some(Duration::from_secs(30).try_into().unwrap()));
+        adjust(&mut transport);
         config.transport_config(Arc::new(transport));
         let mut endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
         endpoint.set_default_client_config(config);
         endpoint
+    }
+
+    /// One that takes a few bytes of all there is for it.
+    pub async fn dial_stingy(&self, address: SocketAddr) -> Connection {
+        let endpoint = self.endpoint_with(|transport| {
+            transport.receive_window(VarInt::from_u32(1000));
+        });
+        limited(endpoint.connect(address, "localhost").unwrap()).await.unwrap()
     }
 
     /// A connection of a client that says nothing by itself.
