@@ -180,6 +180,28 @@ fn a_client_that_gives_up_a_request_gives_up_that_alone_rfc_9114_4_1_1() {
 }
 
 #[test]
+fn a_flood_of_requests_that_are_given_up_ends_its_connection_alone_rfc_9114_10_5() {
+    let backend = Backend::named("app");
+    let (site, proxy) = with_site(&[&backend]);
+    run(async {
+        let other = Raw::dial(&site, proxy.addresses[0]).await;
+        let client = Raw::dial(&site, proxy.addresses[0]).await;
+        let head = headers(&get("/"));
+        let flood = async {
+            loop {
+                let Ok((mut send, mut receive)) = client.connection.open_bi().await else { return };
+                let _ = send.write_all(&head).await; // until the connection is closed
+                let (_, _) = (send.reset(quic::code(0x10c)), receive.stop(quic::code(0x10c)));
+            }
+        };
+        limited(flood).await;
+        assert_eq!(client.closed().await, 0x107);
+        assert_eq!(other.get("/").await.unwrap().status, 200);
+    });
+    assert!(backend.count() < 2000, "{}", backend.count());
+}
+
+#[test]
 fn malformed_requests_end_their_streams_and_reach_no_server_rfc_9114_4_1_2() {
     let backend = Backend::named("app");
     let (site, proxy) = with_site(&[&backend]);

@@ -4,12 +4,14 @@
 
 mod control;
 mod frame;
+mod resets;
 mod varint;
 
 pub use control::{
     Control, DecoderStream, EncoderStream, Event, Settings, goaway_frame, settings_frame,
 };
 pub use frame::{FrameHead, HeadReader, Piece, RequestStream, StreamKind, frame_head};
+pub use resets::Resets;
 pub use varint::{VARINT_MAX, put_varint, varint, varint_length};
 
 /// Why a stream or a connection ends (RFC 9114 §8.1, RFC 9204 §6).

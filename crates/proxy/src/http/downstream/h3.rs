@@ -6,14 +6,14 @@ mod section;
 mod stream;
 mod uni;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use evenkeel_codec::h3::{Code, Settings, VARINT_MAX};
+use evenkeel_codec::h3::{Code, Resets, Settings, VARINT_MAX};
 use evenkeel_config::model::Listener;
 use evenkeel_runtime as runtime;
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
@@ -88,6 +88,7 @@ struct Conversation {
     next_stream: u64,
     leaving: Leaving,
     hearing: Rc<Hearing>,
+    resets: Rc<RefCell<Resets>>,
 }
 
 /// What was heard of a client's own streams.
@@ -159,6 +160,7 @@ impl Conversation {
             next_stream: 0,
             leaving: Leaving::No,
             hearing: Rc::default(),
+            resets: Rc::new(RefCell::new(Resets::new(runtime::now()))),
         }
     }
 
@@ -220,6 +222,7 @@ impl Conversation {
             section_max,
             deadline: runtime::now() + listener.config.timeouts.head,
             patience: listener.config.timeouts.send_idle,
+            resets: self.resets.clone(),
         };
         runtime::spawn(request::serve(setting, self.connection.clone(), inward, outward));
     }

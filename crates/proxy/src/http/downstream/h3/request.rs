@@ -1,6 +1,7 @@
 //! One request of an HTTP/3 connection, from the head's first byte to the response's last: what its
 //! exchange sees as a stream of its own, and what is left to send once that is over.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use ::http::header::HeaderValue;
 use ::http::{HeaderMap, Response, StatusCode};
 use bytes::Bytes;
-use evenkeel_codec::h3::Code;
+use evenkeel_codec::h3::{Code, Resets};
 use evenkeel_runtime::{self as runtime, Timer};
 
 use super::close;
@@ -37,6 +38,9 @@ pub(crate) struct H3 {
     section_max: u64,
     /// How long a client may take nothing of what is left.
     patience: Duration,
+    resets: Rc<RefCell<Resets>>,
+    /// It did not come to its end.
+    given_up: bool,
 }
 
 /// What a stream is served with.
@@ -48,6 +52,8 @@ pub(super) struct Setting {
     /// The head is here by then.
     pub(super) deadline: Instant,
     pub(super) patience: Duration,
+    /// Of the connection.
+    pub(super) resets: Rc<RefCell<Resets>>,
 }
 
 /// Receives a request's head, and has it served.
@@ -57,9 +63,17 @@ pub(super) async fn serve(
     inward: Inward,
     outward: Outward,
 ) {
-    let Setting { connection, trunk, section_max, deadline, patience } = setting;
-    let outward = Some(outward);
-    let mut h3 = H3 { connection: quic, inward, outward, trailers: None, section_max, patience };
+    let Setting { connection, trunk, section_max, deadline, patience, resets } = setting;
+    let mut h3 = H3 {
+        connection: quic,
+        inward,
+        outward: Some(outward),
+        trailers: None,
+        section_max,
+        patience,
+        resets,
+        given_up: false,
+    };
     let asked = match h3.receive_head(deadline).await {
         Some(Ok(asked)) => asked,
         Some(Err(Refusal::TooLong)) => {
@@ -175,6 +189,7 @@ impl H3 {
 
     /// What breaks the client's rules ends the stream or the connection.
     fn broken(&mut self, broken: Broken) -> io::Error {
+        self.given_up = true;
         match broken {
             Broken::Gone => {}
             Broken::Connection(code) => close(&self.connection, code),
@@ -192,6 +207,7 @@ impl H3 {
 
     /// Neither half goes on.
     fn give_up(&mut self, code: Code) {
+        self.given_up = true;
         self.inward.stop(code);
         if let Some(outward) = &mut self.outward {
             outward.reset(code);
@@ -231,10 +247,11 @@ impl H3 {
 
     /// Ready when the client has given the stream up.
     pub(crate) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.outward {
-            Some(outward) => outward.poll_refused(cx),
-            None => Poll::Ready(()),
+        if let Some(outward) = &mut self.outward {
+            ready!(outward.poll_refused(cx));
         }
+        self.given_up = true;
+        Poll::Ready(())
     }
 
     /// How many of `wanted` bytes of content are taken now; more than none.
@@ -276,6 +293,16 @@ impl H3 {
 impl Drop for H3 {
     /// What was sent leaves, also when its exchange is over; what was not said to be the end is none.
     fn drop(&mut self) {
+        let mut resets = self.resets.borrow_mut();
+        match self.given_up {
+            true => {
+                if let Err(code) = resets.reset(runtime::now()) {
+                    tracing::debug!(client = %self.connection.remote_address(), "too many resets");
+                    close(&self.connection, code);
+                }
+            }
+            false => resets.finished(),
+        }
         let Some(mut outward) = self.outward.take() else { return };
         if !self.inward.has_ended() {
             self.inward.stop(Code::NoError); // nothing more is needed (RFC 9114 §4.1)
