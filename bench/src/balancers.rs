@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use evenkeel_tools::peer::Peer;
 
+use crate::certificate;
+
 /// Routes of one host; more routes mean more hosts.
 const PREFIXES: usize = 10;
 /// Envoy's choice of the least loaded of all; the short form, `lb_policy: LEAST_REQUEST`, draws two.
@@ -39,6 +41,18 @@ pub(crate) struct Layout<'a> {
     pub(crate) routes: usize,
     /// How a server is chosen.
     pub(crate) balance: Balance,
+    /// Each listens with TLS too (but for Envoy), this far above its port.
+    pub(crate) secure: Option<u16>,
+}
+
+impl Layout<'_> {
+    /// `text` with the balancer's second port and the directory of the certificate, if it has them.
+    fn secure(&self, port: u16, directory: &Path, text: &str) -> String {
+        self.secure.map_or_else(String::new, |above| {
+            text.replace("@PORT@", &(port + above).to_string())
+                .replace("@DIR@", &directory.display().to_string())
+        })
+    }
 }
 
 /// Where configurations are written and binaries are found.
@@ -66,12 +80,14 @@ impl Place {
     pub(crate) fn start(&self, layout: &Layout<'_>) -> io::Result<Vec<Peer>> {
         let directory = self.directory.join(layout.name);
         std::fs::create_dir_all(&directory)?;
+        certificate::write(&directory)?;
         let own = std::env::current_exe()?.with_file_name("evenkeel").display().to_string();
         let at = |place: u16| (layout.port + place, (layout.servers)(place));
         let (mut peers, core) = (Vec::new(), 0);
 
         let (port, servers) = at(0);
-        let file = write(&directory, "evenkeel.yaml", &evenkeel(layout, port, &servers))?;
+        let file =
+            write(&directory, "evenkeel.yaml", &evenkeel(layout, &directory, port, &servers))?;
         peers.push(Peer::start("evenkeel", core, port, &[&own, "run", "-c", &file])?);
 
         let (port, servers) = at(1);
@@ -80,7 +96,8 @@ impl Place {
 
         let (port, servers) = at(2);
         let map = write(&directory, "routes.map", &map(layout.routes))?;
-        let file = write(&directory, "haproxy.cfg", &haproxy(layout, &map, port, &servers))?;
+        let file =
+            write(&directory, "haproxy.cfg", &haproxy(layout, &directory, &map, port, &servers))?;
         peers.push(Peer::start("haproxy", core, port, &["haproxy", "-db", "-f", &file])?);
 
         if let Some(envoy_path) = &self.envoy {
@@ -121,7 +138,7 @@ fn each_route(routes: usize, mut text: impl FnMut(&mut String, &str, &str)) -> S
     all
 }
 
-fn evenkeel(layout: &Layout<'_>, port: u16, servers: &[String]) -> String {
+fn evenkeel(layout: &Layout<'_>, directory: &Path, port: u16, servers: &[String]) -> String {
     let balance = match layout.balance {
         Balance::Default | Balance::Aware => "p2c_ewma",
         Balance::RoundRobin => "round_robin",
@@ -132,7 +149,17 @@ fn evenkeel(layout: &Layout<'_>, port: u16, servers: &[String]) -> String {
             let _ = write!(all, "\n  - {{ match: {{ host: {host}, path: {prefix} }}, to: app }}");
         }),
     };
+    let secure = layout.secure(
+        port,
+        directory,
+        r"  secure:
+    bind: 127.0.0.1:@PORT@
+    tls: { certificates: [{ cert: @DIR@/cert.pem, key: @DIR@/key.pem }] }
+    limits: { requests_per_connection: 4000000000, connections_per_ip: 100000 }
+    timeouts: { idle: 10m }",
+    );
     include_str!("../peers/evenkeel.yaml")
+        .replace("@SECURE@", &secure)
         .replace("@PORT@", &port.to_string())
         .replace("@SERVERS@", &format!("[{}]", servers.join(", ")))
         .replace("@BALANCE@", balance)
@@ -158,7 +185,17 @@ fn nginx(layout: &Layout<'_>, directory: &Path, port: u16, servers: &[String]) -
     // It looks through the connections it keeps one by one: with thousands of servers keeping few and
     // connecting anew costs it less (measured: 71 µs a request instead of 100).
     let kept = if servers.len() > 1000 { "64" } else { "1024" };
+    let secure = layout.secure(
+        port,
+        directory,
+        "server { listen 127.0.0.1:@PORT@ ssl http2 backlog=16384;
+    ssl_certificate @DIR@/cert.pem; ssl_certificate_key @DIR@/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:tls:10m;
+    http2_max_concurrent_streams 128;
+    location / { proxy_pass http://app; } }",
+    );
     include_str!("../peers/nginx.conf")
+        .replace("@SECURE@", &secure)
         .replace("@DIR@", &directory.display().to_string())
         .replace("@SERVERS@", &lines(servers, |_, address| format!("server {address};")))
         .replace("@BALANCE@", if layout.balance == Balance::Aware { "least_conn;" } else { "" })
@@ -173,13 +210,25 @@ fn map(routes: usize) -> String {
     })
 }
 
-fn haproxy(layout: &Layout<'_>, map: &str, port: u16, servers: &[String]) -> String {
+fn haproxy(
+    layout: &Layout<'_>,
+    directory: &Path,
+    map: &str,
+    port: u16,
+    servers: &[String],
+) -> String {
     let routes = match layout.routes {
         0 => "default_backend app".to_owned(),
         _ => format!("use_backend %[base,map_beg({map})]"),
     };
     let balance = if layout.balance == Balance::Aware { "leastconn" } else { "roundrobin" };
+    let secure = layout.secure(
+        port,
+        directory,
+        "bind 127.0.0.1:@PORT@ backlog 16384 ssl crt @DIR@/both.pem alpn h2,http/1.1",
+    );
     include_str!("../peers/haproxy.cfg")
+        .replace("@SECURE@", &secure)
         .replace("@PORT@", &port.to_string())
         .replace("@SERVERS@", &lines(servers, |n, address| format!("server s{n} {address}")))
         .replace("@BALANCE@", balance)
@@ -253,11 +302,13 @@ mod tests {
             servers: &|_| Vec::new(),
             routes: 30,
             balance: Balance::Aware,
+            secure: None,
         };
-        let haproxy = haproxy(&layout, "routes.map", 1, &servers);
+        let at = Path::new("/tmp");
+        let haproxy = haproxy(&layout, at, "routes.map", 1, &servers);
         let texts = [
-            (evenkeel(&layout, 1, &servers), "to: app"),
-            (nginx(&layout, Path::new("/tmp"), 1, &servers), "proxy_pass http://app;"),
+            (evenkeel(&layout, at, 1, &servers), "to: app"),
+            (nginx(&layout, at, 1, &servers), "proxy_pass http://app;"),
             (haproxy + &map(30), ".example.com/service/"),
             (envoy(&layout, 1, &servers), "cluster: app}"),
         ];

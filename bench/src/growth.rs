@@ -56,6 +56,7 @@ impl Growth {
                 servers: &|nth| addresses(number, behind(nth)),
                 routes: if grows_servers { 0 } else { count },
                 balance: Balance::RoundRobin,
+                secure: None,
             })
         };
         let (few, many) = (start(self.few, self.port)?, start(self.many, self.port + 10)?);

@@ -16,6 +16,18 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// A new connection for each request.
     pub(crate) close: bool,
+    /// What is spoken.
+    pub(crate) speaks: Speaks,
+}
+
+/// What a load speaks to a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http,
+    /// HTTP/1.1 over TLS, this far above the port without.
+    Tls(u16),
+    /// HTTP/2 over TLS, this far above, with so many streams on each connection.
+    Http2(u16, usize),
 }
 
 /// One measurement.
@@ -36,11 +48,14 @@ pub(crate) struct Window {
 impl Load {
     /// Kept connections that ask for `path`.
     pub(crate) fn of(path: &str, connections: usize) -> Self {
-        Self { path: path.to_owned(), host: None, connections, close: false }
+        Self { path: path.to_owned(), host: None, connections, close: false, speaks: Speaks::Http }
     }
 
     /// Loads a balancer for some seconds.
     pub(crate) fn window(&self, peer: &Peer, seconds: u64) -> io::Result<Window> {
+        if let Speaks::Http2(above, streams) = self.speaks {
+            return self.multiplexed(peer, seconds, above, streams);
+        }
         let before = peer.cpu();
         let mut command = Command::new("taskset");
         command.args(["-c", "1", "wrk", "-t1", "--latency"]);
@@ -51,10 +66,33 @@ impl Load {
         if let Some(host) = &self.host {
             command.args(["-H", &format!("Host: {host}")]);
         }
-        let output =
-            command.arg(format!("http://127.0.0.1:{}{}", peer.port, self.path)).output()?;
+        let (scheme, above) = match self.speaks {
+            Speaks::Http => ("http", 0),
+            Speaks::Tls(above) | Speaks::Http2(above, _) => ("https", above),
+        };
+        let url = format!("{scheme}://127.0.0.1:{}{}", peer.port + above, self.path);
+        let output = command.arg(url).output()?;
         let used = peer.cpu() - before;
         Ok(read(&String::from_utf8_lossy(&output.stdout), used, seconds))
+    }
+
+    /// The same over HTTP/2, which wrk does not speak: h2load.
+    fn multiplexed(
+        &self,
+        peer: &Peer,
+        seconds: u64,
+        above: u16,
+        streams: usize,
+    ) -> io::Result<Window> {
+        let before = peer.cpu();
+        let mut command = Command::new("taskset");
+        command.args(["-c", "1", "h2load", "-t1"]);
+        command.args([format!("-c{}", self.connections), format!("-m{streams}")]);
+        command.args([format!("-D{seconds}")]);
+        command.arg(format!("https://127.0.0.1:{}{}", peer.port + above, self.path));
+        let output = command.output()?;
+        let used = peer.cpu() - before;
+        Ok(read_h2load(&String::from_utf8_lossy(&output.stdout), used, seconds))
     }
 }
 
@@ -80,6 +118,26 @@ fn read(text: &str, used: u64, seconds: u64) -> Window {
         p99: percentile("99%"),
         // Nothing at all is no success either.
         lost: lost.sum::<u64>() + u64::from(requests == 0),
+    }
+}
+
+/// Makes sense of what h2load printed; it tells no percentiles.
+fn read_h2load(text: &str, used: u64, seconds: u64) -> Window {
+    let count = |what: &str| {
+        let line = text.lines().find(|line| line.starts_with("requests: ")).unwrap_or_default();
+        let part = line.split([',', ':']).find(|part| part.trim_end().ends_with(what));
+        part.and_then(|part| part.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let status = text.lines().find(|line| line.starts_with("status codes: ")).unwrap_or_default();
+    let good = status.split([',', ':']).find(|part| part.trim_end().ends_with("2xx"));
+    let good = good.and_then(|part| part.split_whitespace().next()?.parse::<u64>().ok());
+    let (succeeded, good) = (count("succeeded"), good.unwrap_or(0));
+    Window {
+        micros: used as f64 / 1e3 / good.max(1) as f64,
+        rate: good as f64 / seconds as f64,
+        p50: f64::NAN,
+        p99: f64::NAN,
+        lost: count("failed") + succeeded.saturating_sub(good) + u64::from(good == 0),
     }
 }
 
@@ -127,6 +185,18 @@ Running 1s test @ http://127.0.0.1:42102/128
         let window = read(PRINTED, 48_795_000_000, 2);
         assert_eq!((window.micros, window.rate), (1000.0, 24_397.5));
         assert_eq!((window.p50, window.p99, window.lost), (0.98, 1200.0, 15));
+    }
+
+    const PRINTED_BY_H2LOAD: &str = "\
+finished in 2.00s, 48795.00 req/s, 7.29MB/s
+requests: 97600 total, 97601 started, 97592 done, 97590 succeeded, 2 failed, 1 errored, 0 timeout
+status codes: 97586 2xx, 0 3xx, 0 4xx, 4 5xx
+";
+
+    #[test]
+    fn what_h2load_prints_is_understood() {
+        let window = read_h2load(PRINTED_BY_H2LOAD, 97_586_000_000, 2);
+        assert_eq!((window.micros, window.rate, window.lost), (1000.0, 48_793.0, 6));
     }
 
     #[test]

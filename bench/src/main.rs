@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // not the data path
 
 mod balancers;
+mod certificate;
 mod growth;
 mod idle;
 mod install;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use balancers::{Balance, Layout, Place};
 use clap::Parser;
 use evenkeel_tools::peer::Peer;
-use load::Load;
+use load::{Load, Speaks};
 use serde_json::Value;
 
 // Below the ports that the kernel gives to outgoing connections.
@@ -35,7 +36,8 @@ struct Arguments {
     /// Seconds of one window
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
-    /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, idle, routes, servers, slow)
+    /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, tls64, tls100k, handshake, h2, idle, idletls, routes,
+    /// servers, slow)
     #[arg(long)]
     scenario: Vec<String>,
     /// Write the results here too, as JSON
@@ -59,13 +61,26 @@ const SINGLE: &[(&str, &str, usize, bool)] = &[
     ("connect", "/128", 64, true),
 ];
 
+/// TLS listens so far above.
+const SECURE: u16 = 100;
+
+/// As [`SINGLE`], with what is spoken.
+const ENCRYPTED: &[(&str, &str, usize, bool, Speaks)] = &[
+    ("tls64", "/128", 64, false, Speaks::Tls(SECURE)),
+    ("tls100k", "/100k", 64, false, Speaks::Tls(SECURE)),
+    ("handshake", "/128", 64, true, Speaks::Tls(SECURE)),
+    ("h2", "/128", 16, false, Speaks::Http2(SECURE, 32)),
+];
+
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     if let Some(name) = arguments.scenario.iter().find(|name| !is_scenario(name)) {
         return Err(io::Error::other(format!("no scenario {name}: see --help")));
     }
-    for name in ["nginx", "haproxy", "wrk"] {
-        evenkeel_tools::install::need(name, name)?;
+    for (name, package) in
+        [("nginx", "nginx"), ("haproxy", "haproxy"), ("wrk", "wrk"), ("h2load", "nghttp2-client")]
+    {
+        evenkeel_tools::install::need(name, package)?;
     }
     let directory = std::env::temp_dir().join(format!("evenkeel-bench-{}", std::process::id()));
     let place = Place { directory, envoy: install::envoy()? };
@@ -78,7 +93,8 @@ fn main() -> io::Result<()> {
 fn is_scenario(name: &str) -> bool {
     SINGLE.iter().any(|single| single.0 == name)
         || [growth::ROUTES, growth::SERVERS].iter().any(|growth| growth.is_called(name))
-        || ["idle", "slow"].contains(&name)
+        || ENCRYPTED.iter().any(|encrypted| encrypted.0 == name)
+        || ["idle", "idletls", "slow"].contains(&name)
 }
 
 fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
@@ -101,7 +117,12 @@ fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
 
 /// The scenarios with one route and one server.
 fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io::Result<()> {
-    if !arguments.wants(|name| name == "idle" || SINGLE.iter().any(|single| single.0 == name)) {
+    let is_single = |name: &str| {
+        ["idle", "idletls"].contains(&name)
+            || SINGLE.iter().any(|single| single.0 == name)
+            || ENCRYPTED.iter().any(|encrypted| encrypted.0 == name)
+    };
+    if !arguments.wants(is_single) {
         return Ok(());
     }
     for (name, size) in [("10k", 10 << 10), ("100k", 100 << 10), ("1m", 1 << 20)] {
@@ -114,6 +135,7 @@ fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io:
         servers: &|_| vec![format!("127.0.0.1:{BACKEND}")],
         routes: 0,
         balance: Balance::Default,
+        secure: Some(SECURE),
     })?;
     let floor = start_floor()?;
     let balancers: Vec<&Peer> = balancers.iter().collect();
@@ -127,8 +149,19 @@ fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io:
             results.push(throughput::run(arguments, name, peers, &load)?);
         }
     }
+    // Envoy has no TLS here.
+    let encrypted = balancers.get(..balancers.len().min(3)).unwrap_or_default();
+    for (name, path, connections, close, speaks) in ENCRYPTED {
+        if arguments.wants(|wanted| wanted == *name) {
+            let load = Load { close: *close, speaks: *speaks, ..Load::of(path, *connections) };
+            results.push(throughput::run(arguments, name, encrypted, &load)?);
+        }
+    }
     if arguments.wants(|name| name == "idle") {
         results.push(idle::run(&balancers)?);
+    }
+    if arguments.wants(|name| name == "idletls") {
+        results.push(idle::run_encrypted(encrypted, SECURE)?);
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments, place: &Place) -> io::Result<Vec<Value>
             servers: &|_| SERVERS.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect(),
             routes: 0,
             balance,
+            secure: None,
         })?;
         let peers: Vec<&Peer> = peers.iter().collect();
         let windows = alternate(arguments, &peers, &Load::of("/128", CONNECTIONS))?;

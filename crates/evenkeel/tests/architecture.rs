@@ -34,7 +34,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("ratatui", &["crates/evenkeel"]),
     ("axum", &["crates/evenkeel"]),
     ("hyper", &["crates/evenkeel"]),
-    ("rustls", &["crates/proxy", "crates/evenkeel", "tools"]),
+    ("rustls", &["crates/proxy", "crates/evenkeel", "tools", "bench"]),
     ("h2", &["crates/proxy", "tools"]),
     ("h3", &["crates/proxy", "tools"]),
     ("quinn", &["crates/proxy", "tools"]),
