@@ -330,3 +330,19 @@ fn what_was_agreed_on_is_in_the_access_log() {
         assert!(line.contains(part), "{part}: {line}");
     }
 }
+
+#[test]
+fn one_connection_too_many_is_closed_without_a_word_in_the_clear() {
+    let authority = Authority::new("ca");
+    let directory = Directory::new();
+    let certificate = authority.issue(&["shop.example"]).write(&directory.0, "shop");
+    let backend = Backend::named("a");
+    let listener = format!(
+        "    limits: {{ connections_per_ip: 1 }}\n    tls: {{ certificates: [{certificate}] }}\n"
+    );
+    let proxy = Proxy::start(&with_listener(&[&backend], &listener));
+    let config = Arc::new(config(&authority, BOTH, None));
+    let mut first = TlsClient::connect(proxy.addresses[0], "shop.example", &config).unwrap();
+    assert_eq!(proxy.connect().rest(), b"");
+    assert_eq!(first.get().unwrap(), "HTTP/1.1 200 OK");
+}

@@ -171,3 +171,22 @@ fn l14_without_its_authorities_a_listener_does_not_open() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(ca), "{ca}");
     }
 }
+
+#[test]
+fn l12_an_endless_chain_ends_its_own_handshake_alone() {
+    let stage = Stage::set("");
+    let alice = stage.clients.issue(&["alice"]);
+    let chain = std::iter::repeat_n(alice.der.clone(), 1000).collect();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(stage.authority.der.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(ONLY_12)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, alice.key_der())
+        .unwrap();
+    assert!(get(stage.proxy.addresses[0], "shop.example", &Arc::new(config)).is_err());
+    assert_eq!(stage.get(BOTH, Some(&alice)).unwrap(), "HTTP/1.1 200 OK");
+    assert_eq!(stage.backend.count(), 1);
+}
