@@ -29,6 +29,14 @@ impl Stage {
 
     /// A client that offers these; its connection, and what was chosen.
     fn connect(&self, offered: &[&[u8]]) -> (Option<Vec<u8>>, Option<crate::Client>) {
+        self.connect_with(offered, &h2::client::Builder::new())
+    }
+
+    fn connect_with(
+        &self,
+        offered: &[&[u8]],
+        settings: &h2::client::Builder,
+    ) -> (Option<Vec<u8>>, Option<crate::Client>) {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -45,8 +53,7 @@ impl Stage {
         });
         let chosen = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         let is_h2 = chosen.as_deref() == Some(b"h2");
-        let settings = h2::client::Builder::new();
-        (chosen, is_h2.then(|| crate::Client::over(runtime, stream, &settings)))
+        (chosen, is_h2.then(|| crate::Client::over(runtime, stream, settings)))
     }
 
     fn curl(&self, arguments: &[&str]) -> Option<String> {
@@ -126,4 +133,44 @@ fn curl_speaks_http2_without_being_told() {
     let arguments = ["-o", "/dev/null", "-w", write, "--data", &body];
     let Some(printed) = stage.curl(&arguments) else { return };
     assert_eq!(printed, "2 200 200000");
+}
+
+#[test]
+fn records_that_wait_for_a_client_are_sent_once_and_in_order() {
+    const LENGTH: usize = 2_000_000;
+    let pattern = |seed: usize, length: usize| -> Vec<u8> {
+        (0..length).map(|at| ((at / 7 + at * seed) % 251) as u8).collect()
+    };
+    let backend = Backend::start(move |request, stream| {
+        let target = request.target().trim_start_matches('/');
+        let (length, seed) = target.split_once('/').unwrap();
+        let body = pattern(seed.parse().unwrap(), length.parse().unwrap());
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()));
+        reply(stream, body);
+        Then::Keep
+    });
+    let stage = Stage::new("", backend);
+    let mut settings = h2::client::Builder::new();
+    settings.initial_window_size(16 << 20).initial_connection_window_size(64 << 20);
+    let client = stage.connect_with(&[b"h2"], &settings).1.unwrap();
+    for round in 0..2_usize {
+        let lengths = (0..60).map(|seed| if seed % 10 == 0 { LENGTH } else { 10 + seed * 97 });
+        let asked: Vec<_> = lengths
+            .enumerate()
+            .map(|(seed, length)| {
+                let request = request("GET", &format!("/{length}/{seed}")).body(()).unwrap();
+                let exchange = crate::exchange(client.sender.clone(), request, "".into());
+                (seed, length, client.runtime.spawn(exchange))
+            })
+            .collect();
+        // The one thread that reads the connection does not: it fills up.
+        client.runtime.spawn(async move {
+            tokio::task::yield_now().await;
+            std::thread::sleep(std::time::Duration::from_millis(500 * round as u64));
+        });
+        for (seed, length, asked) in asked {
+            let answer = client.runtime.block_on(crate::within(asked)).unwrap().unwrap();
+            assert!(answer.body == pattern(seed, length), "{seed} of round {round}");
+        }
+    }
 }
