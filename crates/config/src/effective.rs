@@ -6,6 +6,7 @@ mod health;
 mod pool;
 mod resilience;
 mod tls;
+mod upstream_tls;
 mod yaml;
 
 use serde_json::{Map, Value, json};
@@ -42,6 +43,7 @@ pub fn effective_json(config: &Config) -> Value {
         root.insert("resolvers".into(), resolvers.into());
     }
     root.insert("admin".into(), admin::admin(&config.admin));
+    root.extend(config.acme.as_ref().map(|acme| ("acme".to_owned(), upstream_tls::acme(acme))));
     let named = |entries: Vec<(&str, Value)>| -> Value {
         entries
             .into_iter()

@@ -86,7 +86,7 @@ fn what_a_response_must_be_like_is_said_in_json_and_texts() {
     let Probe::Http(probe) = check.probe else { panic!() };
     assert_eq!(probe.headers, [("X-A".to_owned(), "1: $2".to_owned())]);
     assert_eq!(probe.status, [204..=204, 300..=301]);
-    assert_eq!(probe.tls.unwrap().ca.as_deref(), Some("f.pem"));
+    assert_eq!(probe.tls.unwrap().ca, Some("f.pem".into()));
     let json: Vec<_> = probe
         .body
         .iter()

@@ -228,6 +228,8 @@ fn run_control(
             actor.begin();
             drop(tell);
             tokio::task::spawn_local(lookout.run(actor.handle.clone()));
+            #[cfg(feature = "acme")]
+            tokio::task::spawn_local(certs::acme::run(actor.handle.clone()));
             actor.run(inbox).await;
         });
         runtime.shutdown_timeout(END_GRACE);

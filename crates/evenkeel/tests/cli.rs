@@ -163,9 +163,9 @@ fn without_any_configuration_the_message_shows_one() {
 
 #[test]
 fn a_wrong_target_is_78() {
-    let output = run(&["run", "--to", "https://127.0.0.1:3001"]);
+    let output = run(&["run", "--to", "ftp://127.0.0.1:3001"]);
     assert_eq!(code(&output), 78);
-    assert!(stderr(&output).contains("https"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("ftp"), "{}", stderr(&output));
 }
 
 #[test]

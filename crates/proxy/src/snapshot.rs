@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub pools: Vec<Arc<PoolSettings>>,
     /// Request → route.
     pub table: Arc<Table>,
+    /// See [`Materials::challenges`].
+    pub(crate) challenges: HashMap<String, String>,
 }
 
 /// One listener.
@@ -177,7 +179,8 @@ impl Snapshot {
             Some((old, snapshot)) if is_same(old) => snapshot.table.clone(),
             _ => Arc::new(Table::compile(config)),
         };
-        Arc::new(Self { listeners, routes, pools, table })
+        let challenges = resolved.tls.challenges.clone();
+        Arc::new(Self { listeners, routes, pools, table, challenges })
     }
 
     /// A listener of this snapshot.

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::upstream_tls::tls;
 use super::{literal, optional};
-use crate::model::{
-    BodyTest, Exchange, GrpcProbe, HealthCheck, HttpProbe, JsonStep, Probe, ProbeTls,
-};
+use crate::model::{BodyTest, Exchange, GrpcProbe, HealthCheck, HttpProbe, JsonStep, Probe};
 use crate::read::{show_duration, show_size};
 
-pub(super) fn check(check: &HealthCheck) -> Value {
+/// `is_encrypted`: what its pool's servers are otherwise asked.
+pub(super) fn check(check: &HealthCheck, is_encrypted: bool) -> Value {
     let mut map = Map::new();
     let (word, probe) = match &check.probe {
-        Probe::Http(probe) if probe.tls.is_some() => ("https", http(probe)),
-        Probe::Http(probe) => ("http", http(probe)),
+        Probe::Http(probe) if probe.tls.is_some() => ("https", http(probe, is_encrypted)),
+        Probe::Http(probe) => ("http", http(probe, is_encrypted)),
         Probe::Tcp(bytes) => ("tcp", exchange(bytes)),
         Probe::Udp(bytes) => ("udp", exchange(bytes)),
         Probe::Grpc(probe) => ("grpc", grpc(probe)),
@@ -42,7 +42,7 @@ fn pairs(pairs: &[(String, String)]) -> Value {
     pairs.iter().map(|(key, value)| (key.clone(), literal(value))).collect::<Map<_, _>>().into()
 }
 
-fn http(probe: &HttpProbe) -> Value {
+fn http(probe: &HttpProbe, is_encrypted: bool) -> Value {
     let mut map = Map::new();
     map.insert("method".into(), literal(&probe.method));
     map.insert("path".into(), literal(&probe.path));
@@ -67,7 +67,11 @@ fn http(probe: &HttpProbe) -> Value {
     }
     expect.insert("body_max".into(), show_size(probe.body_max as u64).into());
     map.insert("expect".into(), expect.into());
-    map.extend(probe.tls.as_ref().map(|settings| ("tls".to_owned(), tls(settings))));
+    match &probe.tls {
+        Some(settings) => _ = map.insert("tls".into(), tls(settings)),
+        None if is_encrypted => _ = map.insert("tls".into(), false.into()),
+        None => {}
+    }
     map.into()
 }
 
@@ -84,14 +88,6 @@ fn path(steps: &[JsonStep]) -> String {
 
 fn value(value: &Value) -> Value {
     value.as_str().map_or_else(|| value.clone(), literal)
-}
-
-fn tls(settings: &ProbeTls) -> Value {
-    let mut map = Map::new();
-    map.extend(optional("sni", settings.sni.as_deref()));
-    map.extend(optional("ca", settings.ca.as_deref()));
-    map.insert("verify".into(), settings.verify.into());
-    map.into()
 }
 
 fn grpc(probe: &GrpcProbe) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{health, literal, resilience};
+use super::{health, literal, resilience, upstream_tls};
 use crate::model::{
     Address, Balance, Discover, HashKey, HashKind, HashTable, HostRewrite, Pool, Prefix, Server,
 };
@@ -23,6 +23,8 @@ pub(super) fn pool(pool: &Pool) -> Value {
             HostRewrite::Set(name) => name.as_str().into(),
         },
     );
+    map.extend(pool.tls.as_ref().map(|tls| ("tls".to_owned(), upstream_tls::tls(tls))));
+    map.insert("protocol".into(), upstream_tls::protocol(pool.protocol));
     let times = &pool.timeouts;
     map.insert(
         "timeouts".into(),
@@ -42,7 +44,7 @@ pub(super) fn pool(pool: &Pool) -> Value {
         }),
     );
     if let Some(check) = &pool.health {
-        map.insert("health".into(), health::check(check));
+        map.insert("health".into(), health::check(check, pool.tls.is_some()));
     }
     map.extend(resilience::of_pool(pool));
     map.into()

@@ -37,6 +37,9 @@ fn tls(tls: &ListenerTls) -> Value {
     let mut map = Map::new();
     map.insert("min_version".into(), version(tls.min_version));
     map.insert("certificates".into(), tls.certificates.iter().map(certificate).collect());
+    if !tls.acme.is_empty() {
+        map.insert("acme".into(), json!(tls.acme));
+    }
     map.insert("strict_names".into(), tls.strict_names.into());
     map.extend(tls.client_auth.as_ref().map(|auth| ("client_auth".to_owned(), client_auth(auth))));
     let mut tickets = Map::new();

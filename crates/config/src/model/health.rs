@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Pattern;
+use super::{Pattern, PoolTls};
 
 /// How the servers of a pool are checked, from one place in the process.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +44,8 @@ pub enum Probe {
 /// A request, and what its response must be like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpProbe {
-    /// `https`: over TLS.
-    pub tls: Option<ProbeTls>,
+    /// Over TLS; as the pool by default.
+    pub tls: Option<PoolTls>,
     /// GET.
     pub method: String,
     /// `/`; with the query, if any.
@@ -60,17 +60,6 @@ pub struct HttpProbe {
     pub body: Vec<BodyTest>,
     /// Bytes of the body that are looked at; 64 KiB. A longer one fails a `json` test.
     pub body_max: usize,
-}
-
-/// TLS of a check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeTls {
-    /// The server's name in its certificate; its host name or address by default.
-    pub sni: Option<String>,
-    /// A file of certificates to trust instead of the system's.
-    pub ca: Option<String>,
-    /// Whether the certificate is verified; on.
-    pub verify: bool,
 }
 
 /// What a body must be like.
@@ -120,7 +109,7 @@ pub struct GrpcProbe {
     /// The `:authority`; the server's address by default.
     pub authority: Option<String>,
     /// Over TLS.
-    pub tls: Option<ProbeTls>,
+    pub tls: Option<PoolTls>,
 }
 
 /// A program that is run for each check.

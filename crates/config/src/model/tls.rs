@@ -158,6 +158,17 @@ pub struct Acme {
     pub contact: Vec<String>,
     /// Where accounts, keys and certificates are kept.
     pub storage: PathBuf,
+    /// How the authority makes sure that a name is ours; what fits the listeners without it.
+    pub challenge: Option<AcmeChallenge>,
     /// The authorities that the directory's own certificate is trusted by; the system's without it.
     pub ca: Option<PathBuf>,
+}
+
+/// How an ACME authority makes sure that a name is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// By a request at port 80 (RFC 8555 §8.3).
+    Http01,
+    /// By a TLS handshake at port 443 (RFC 8737).
+    TlsAlpn01,
 }

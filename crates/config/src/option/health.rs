@@ -1,7 +1,8 @@
 //! Options of active health checks.
 
 use super::Absent::{Is, Means, Required};
-use super::Kind::{Bool, Choice, Count, Duration, List, Map, OneOf, OneOrMany, Size, Text};
+use super::Kind::{Choice, Count, Duration, List, Map, OneOf, OneOrMany, Size, Text};
+use super::upstream_tls::OF_PROBE;
 use super::{HOUR, Kind, Object, Opt, opt};
 
 const ONE_OF: super::Absent = Means("one of the others");
@@ -14,13 +15,13 @@ pub(crate) static HEALTH: Object = Object {
             "http",
             OneOf(&[Text("/healthz"), Kind::Object(&HTTP_PROBE)]),
             ONE_OF,
-            "A request over HTTP/1.1; a text is its path.",
+            "A request over HTTP/1.1, and over TLS if the pool's are; a text is its path.",
         ),
         opt(
             "https",
             OneOf(&[Text("/healthz"), Kind::Object(&HTTPS_PROBE)]),
             ONE_OF,
-            "The same over TLS.",
+            "The same, surely over TLS.",
         ),
         opt("tcp", Kind::Object(&TCP_PROBE), ONE_OF, "A connection that stands; `{}` is enough."),
         opt("grpc", Kind::Object(&GRPC_PROBE), ONE_OF, "The gRPC health protocol."),
@@ -86,20 +87,13 @@ const EXPECT: Opt = opt(
 pub(crate) static HTTP_PROBE: Object = Object {
     name: "http check",
     doc: "A request, and what its response must be like. Redirects are not followed.",
-    options: &[METHOD, PATH, HOST, HEADERS, EXPECT],
+    options: &[METHOD, PATH, HOST, HEADERS, EXPECT, OF_PROBE],
 };
 
 pub(crate) static HTTPS_PROBE: Object = Object {
     name: "https check",
     doc: "A request over TLS, and what its response must be like.",
-    options: &[
-        METHOD,
-        PATH,
-        HOST,
-        HEADERS,
-        EXPECT,
-        opt("tls", Kind::Object(&PROBE_TLS), Means("its defaults"), "How the server is known."),
-    ],
+    options: &[METHOD, PATH, HOST, HEADERS, EXPECT, OF_PROBE],
 };
 
 pub(crate) static EXPECTATION: Object = Object {
@@ -131,26 +125,6 @@ pub(crate) static EXPECTATION: Object = Object {
             Is("64KiB"),
             "Bytes of the body that are looked at. A longer one fails a `json` test.",
         ),
-    ],
-};
-
-pub(crate) static PROBE_TLS: Object = Object {
-    name: "tls of a check",
-    doc: "How a server is known to be the right one.",
-    options: &[
-        opt(
-            "sni",
-            Text("app.internal"),
-            Means("the server's host name or address"),
-            "The name in its certificate.",
-        ),
-        opt(
-            "ca",
-            Text("certs/internal.pem"),
-            Means("what the system trusts"),
-            "A file of certificates to trust instead.",
-        ),
-        opt("verify", Bool, Is("true"), "Whether the certificate is verified."),
     ],
 };
 
@@ -188,7 +162,7 @@ pub(crate) static GRPC_PROBE: Object = Object {
             Means("the server's address"),
             "The `:authority` of the request.",
         ),
-        opt("tls", OneOf(&[Bool, Kind::Object(&PROBE_TLS)]), Is("false"), "Over TLS."),
+        OF_PROBE,
     ],
 };
 

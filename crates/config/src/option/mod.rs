@@ -3,6 +3,7 @@
 //! by the same code that reads what users write. This file owns the kinds and the whole; the parts
 //! are beside it.
 
+mod acme;
 mod admin;
 mod health;
 mod listener;
@@ -13,7 +14,9 @@ mod route;
 #[cfg(test)]
 mod sample;
 mod tls;
+mod upstream_tls;
 
+pub(crate) use acme::*;
 pub(crate) use admin::*;
 pub(crate) use health::*;
 pub(crate) use listener::*;
@@ -22,6 +25,7 @@ pub(crate) use pool::*;
 pub(crate) use resilience::*;
 pub(crate) use route::*;
 pub(crate) use tls::*;
+pub(crate) use upstream_tls::*;
 
 /// What may be written for an option.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +157,12 @@ pub(crate) static ROOT: Object = Object {
             Kind::Object(&ADMIN),
             Means("its defaults"),
             "How a running process is looked at and changed.",
+        ),
+        opt(
+            "acme",
+            Kind::Object(&ACME),
+            Means("nowhere"),
+            "Where certificates come from by themselves.",
         ),
     ],
 };

@@ -4,7 +4,7 @@ use super::Absent::{Is, Means, Required};
 use super::Kind::{Bool, Choice, Count, Duration, Number, OneOf, OneOrMany, Share, Text};
 use super::{
     BREAKER, DAY, DISCOVER, HEALTH, HEALTH_WORDS, HEDGE, HOUR, IP_HASH, Kind, OUTLIER, Object,
-    QUEUE, RETRY, STICKY, STICKY_WORDS, opt,
+    POOL_TLS, QUEUE, RETRY, STICKY, STICKY_WORDS, opt,
 };
 
 const ALGORITHMS: Kind = Choice(&[
@@ -25,7 +25,7 @@ pub(crate) static POOL: Object = Object {
             "servers",
             OneOrMany(&OneOf(&[Text("10.0.0.1:8080"), Kind::Object(&SERVER)])),
             Means("none written: see `discover`"),
-            "Its members: `host:port`, or with more about them. A name is looked up, and again when its TTL is over.",
+            "Its members: `host:port`, `http://host[:port]`, `https://host[:port]` (which is `tls: true`), or with more about them. A name is looked up, and again when its TTL is over.",
         ),
         opt(
             "discover",
@@ -44,6 +44,23 @@ pub(crate) static POOL: Object = Object {
             Text("preserve"),
             Is("preserve"),
             "The `Host` that servers see: `preserve` the client's, the `server`'s own address, or this name.",
+        ),
+        opt(
+            "tls",
+            OneOf(&[Bool, Kind::Object(&POOL_TLS)]),
+            Means("`true` if servers are written as `https://host[:port]`, else `false`"),
+            "Servers are spoken to over TLS.",
+        ),
+        opt(
+            "protocol",
+            Choice(&[
+                ("h1", "HTTP/1.1"),
+                ("h2", "HTTP/2, over TLS or with prior knowledge"),
+                ("auto", "HTTP/2 where the server takes it (ALPN), else HTTP/1.1; needs `tls`"),
+                ("h3", "HTTP/3; needs `tls`"),
+            ]),
+            Is("h1"),
+            "The version of HTTP that servers are spoken to in.",
         ),
         opt(
             "timeouts",
@@ -239,7 +256,7 @@ pub(crate) static POOL_TIMEOUTS: Object = Object {
             "connect",
             Duration(1, HOUR),
             Is("3s"),
-            "Until the connection stands. Beyond: another server, or 504.",
+            "Until the connection stands, and its TLS session with it. Beyond: another server, or 504.",
         ),
         opt(
             "first_byte",

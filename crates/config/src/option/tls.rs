@@ -31,6 +31,12 @@ pub(crate) static LISTENER_TLS: Object = Object {
             "Certificates and their keys. A client gets the one for the name it asks for: exact, else by wildcard, else the first of the list. Of several for one name it gets what it can check, ECDSA before RSA.",
         ),
         opt(
+            "acme",
+            OneOrMany(&Text("shop.example")),
+            Means("none"),
+            "Names for which certificates come from the authority in `acme`, one for each.",
+        ),
+        opt(
             "strict_names",
             Bool,
             Is("false"),

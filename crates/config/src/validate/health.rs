@@ -2,35 +2,49 @@
 
 use std::ops::RangeInclusive;
 
-use super::empty;
 use super::matching::{is_token, regex};
+use super::{empty, upstream_tls};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::model::{
-    BodyTest, CommandProbe, Exchange, GrpcProbe, HealthCheck, HttpProbe, JsonStep, JsonTest, Probe,
-    ProbeTls,
+    BodyTest, CommandProbe, Exchange, GrpcProbe, HealthCheck, HttpProbe, JsonStep, JsonTest,
+    PoolTls, Probe,
 };
 use crate::option::{
     COMMAND_PROBE, EXPECTATION, GRPC_PROBE, HEALTH, HEALTH_WORDS, HTTP_PROBE, HTTPS_PROBE, Kind,
-    PROBE_TLS, TCP_PROBE, UDP_PROBE,
+    TCP_PROBE, UDP_PROBE,
 };
 use crate::read::{
     Findings, Options, choice_of, count_of, first_line, list, map, one_or_many, text,
 };
 use crate::tree::{Node, Value};
 
+/// How a pool's servers are spoken to, which its checks follow.
+#[derive(Clone, Copy)]
+struct Encryption<'p> {
+    pool: Option<&'p PoolTls>,
+    owner: &'p str,
+}
+
 const PROBES: &[&str] = &["http", "https", "tcp", "grpc", "udp", "command"];
 
-pub(super) fn read(node: &Node, found: &mut Findings) -> Option<HealthCheck> {
+/// `pool`: how its servers are spoken to over TLS; `owner` names it.
+pub(super) fn read(
+    node: &Node,
+    pool: Option<&PoolTls>,
+    owner: &str,
+    found: &mut Findings,
+) -> Option<HealthCheck> {
+    let pool = Encryption { pool, owner };
     if let Value::Scalar { text, .. } = &node.value {
-        let probe = short(text, node.span, found)?;
+        let probe = short(text, node.span, pool, found)?;
         return Some(check(&Options::defaults(&HEALTH, node.span), probe, found));
     }
     let options = Options::read(node, &HEALTH, found);
     let probe = options.only_of(PROBES, found).and_then(|(key, node)| match key.text.as_str() {
-        "http" => http(node, false, found),
-        "https" => http(node, true, found),
+        "http" => http(node, false, pool, found),
+        "https" => http(node, true, pool, found),
         "tcp" => Some(Probe::Tcp(exchange(&Options::read(node, &TCP_PROBE, found), found))),
-        "grpc" => Some(Probe::Grpc(grpc(node, found))),
+        "grpc" => Some(Probe::Grpc(grpc(node, pool, found))),
         "udp" => Some(Probe::Udp(exchange(&Options::read(node, &UDP_PROBE, found), found))),
         _ => command(node, found).map(Probe::Command),
     });
@@ -39,9 +53,10 @@ pub(super) fn read(node: &Node, found: &mut Findings) -> Option<HealthCheck> {
 }
 
 /// `/healthz`, `tcp`, `grpc`.
-fn short(written: &str, span: Span, found: &mut Findings) -> Option<Probe> {
+fn short(written: &str, span: Span, pool: Encryption<'_>, found: &mut Findings) -> Option<Probe> {
     if written.starts_with('/') {
-        return http_probe(&Options::defaults(&HTTP_PROBE, span), Some((written, span)), found);
+        let options = Options::defaults(&HTTP_PROBE, span);
+        return http_probe(&options, Some((written, span)), pool, found);
     }
     let Kind::Choice(words) = HEALTH_WORDS else { return None };
     if PROBES.contains(&written) && !words.iter().any(|(word, _)| *word == written) {
@@ -52,7 +67,10 @@ fn short(written: &str, span: Span, found: &mut Findings) -> Option<Probe> {
         return None;
     }
     match choice_of(written, words, span, found)? {
-        "grpc" => Some(Probe::Grpc(GrpcProbe::default())),
+        "grpc" => {
+            let tls = pool.pool.cloned();
+            Some(Probe::Grpc(GrpcProbe { tls, ..GrpcProbe::default() }))
+        }
         _ => Some(Probe::Tcp(Exchange::default())),
     }
 }
@@ -96,17 +114,18 @@ fn check(options: &Options<'_>, probe: Probe, found: &mut Findings) -> HealthChe
     }
 }
 
-fn http(node: &Node, is_tls: bool, found: &mut Findings) -> Option<Probe> {
+fn http(node: &Node, is_tls: bool, pool: Encryption<'_>, found: &mut Findings) -> Option<Probe> {
     let object = if is_tls { &HTTPS_PROBE } else { &HTTP_PROBE };
     let Value::Scalar { text, .. } = &node.value else {
-        return http_probe(&Options::read(node, object, found), None, found);
+        return http_probe(&Options::read(node, object, found), None, pool, found);
     };
-    http_probe(&Options::defaults(object, node.span), Some((text, node.span)), found)
+    http_probe(&Options::defaults(object, node.span), Some((text, node.span)), pool, found)
 }
 
 fn http_probe(
     options: &Options<'_>,
     path: Option<(&str, Span)>,
+    pool: Encryption<'_>,
     found: &mut Findings,
 ) -> Option<Probe> {
     let (path, span) = match path {
@@ -135,7 +154,7 @@ fn http_probe(
     let expect = Options::read(options.node("expect").unwrap_or(&empty), &EXPECTATION, found);
     let is_tls = options.object.name == HTTPS_PROBE.name;
     Some(Probe::Http(Box::new(HttpProbe {
-        tls: is_tls.then(|| tls(options.node("tls").unwrap_or(&empty), found)),
+        tls: upstream_tls::of_probe(options, is_tls, pool.pool, pool.owner, found),
         method,
         path,
         host,
@@ -310,7 +329,7 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn grpc(node: &Node, found: &mut Findings) -> GrpcProbe {
+fn grpc(node: &Node, pool: Encryption<'_>, found: &mut Findings) -> GrpcProbe {
     let options = Options::read(node, &GRPC_PROBE, found);
     let authority = options.text("authority", found);
     if let Some(name) = authority.as_ref().filter(|name| !is_authority(name)) {
@@ -320,25 +339,8 @@ fn grpc(node: &Node, found: &mut Findings) -> GrpcProbe {
     GrpcProbe {
         service: options.text("service", found).unwrap_or_default(),
         authority,
-        tls: options.switched("tls", &PROBE_TLS, found).map(|options| read_tls(&options, found)),
+        tls: upstream_tls::of_probe(&options, false, pool.pool, pool.owner, found),
     }
-}
-
-fn tls(node: &Node, found: &mut Findings) -> ProbeTls {
-    read_tls(&Options::read(node, &PROBE_TLS, found), found)
-}
-
-fn read_tls(options: &Options<'_>, found: &mut Findings) -> ProbeTls {
-    let tls = ProbeTls {
-        sni: options.text("sni", found),
-        ca: options.text("ca", found),
-        verify: options.bool("verify", found),
-    };
-    if tls.ca.is_some() && !tls.verify {
-        let span = options.span_of("ca");
-        found.push(Diagnostic::warning("no-effect", span, "`ca` is not used with `verify: false`"));
-    }
-    tls
 }
 
 fn command(node: &Node, found: &mut Findings) -> Option<CommandProbe> {

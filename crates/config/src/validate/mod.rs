@@ -1,6 +1,7 @@
 //! From the tree to the model. The only place that makes a [`Config`] from what users write; goes
 //! on after every mistake, so that all of them are reported at once.
 
+mod acme;
 mod admin;
 mod affinity;
 mod balance;
@@ -16,6 +17,7 @@ mod secret;
 mod sense;
 mod server;
 mod tls;
+mod upstream_tls;
 
 pub use secret::key_of;
 pub(crate) use server::read_list as servers;
@@ -106,7 +108,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
         shutdown: shutdown(options.node("shutdown"), found),
         watch: options.bool("watch", found),
         resolvers: discovery::resolvers(options.node("resolvers"), found),
-        acme: None,
+        acme: options.node("acme").and_then(|node| acme::read(node, found)),
         admin: admin::read(options.node("admin").unwrap_or(&empty()), found),
         listeners: listeners.iter().map(|(k, n)| listener::read(k, n, &scope, found)).collect(),
         routes: Vec::new(),
@@ -117,6 +119,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
         options.node("routes").map(|node| crate::read::list(node, found)).unwrap_or_default();
     let spans: Vec<Span>;
     (config.routes, spans) = route::read_all(nodes, &scope, found).into_iter().unzip();
+    acme::check(&config, |at| scope.listeners.span(at), found);
     sense::check(&config, &scope, &spans, found);
     config
 }

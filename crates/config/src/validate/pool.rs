@@ -1,8 +1,8 @@
 //! Pools: the whole of one, and what of it has no file of its own.
 
-use super::{affinity, balance, discovery, empty, health, resilience, server};
+use super::{affinity, balance, discovery, empty, health, resilience, server, upstream_tls};
 use crate::diagnostic::Diagnostic;
-use crate::model::{HostRewrite, KeepAlive, Pool, PoolProtocol, PoolTimeouts};
+use crate::model::{HostRewrite, KeepAlive, Pool, PoolTimeouts};
 use crate::option::{KEEP_ALIVE, POOL, POOL_TIMEOUTS};
 use crate::read::{Findings, Options};
 use crate::tree::{Key, Node};
@@ -11,17 +11,22 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
     let options = Options::read(node, &POOL, found);
     let empty = empty();
     let part = |name: &str| options.node(name).unwrap_or(&empty);
+    let (servers, schemes) = server::read_all(&options, key, found);
+    let tls = upstream_tls::of_pool(&options, &key.text, &schemes, found);
+    let owner = format!("pools.{}", key.text);
+    let check = options.node("health");
+    let health = check.and_then(|node| health::read(node, tls.as_ref(), &owner, found));
     let pool = Pool {
         name: key.text.clone(),
         balance: balance::read(&options, found),
-        servers: server::read_all(&options, key, found),
+        servers,
         discover: options.node("discover").and_then(|node| discovery::read(node, found)),
         host: host(&options, found),
-        tls: None,
-        protocol: PoolProtocol::H1,
+        protocol: upstream_tls::protocol(&options, tls.is_some(), found),
+        tls,
         timeouts: timeouts(part("timeouts"), found),
         keep_alive: keep_alive(part("keep_alive"), found),
-        health: options.node("health").and_then(|node| health::read(node, found)),
+        health,
         outlier: options
             .switched("outlier", &crate::option::OUTLIER, found)
             .map(|options| resilience::outlier(&options, found)),

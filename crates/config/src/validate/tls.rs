@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::acme;
 use crate::diagnostic::Diagnostic;
 use crate::model::{
     CertificateFiles, ClientAuth, ForwardedCertificate, Hsts, HttpsRedirect, ListenerTls,
@@ -19,7 +20,7 @@ pub(super) fn listener(node: &Node, name: &str, found: &mut Findings) -> Listene
     let tls = ListenerTls {
         min_version: min_version(&options, found),
         certificates: nodes.iter().filter_map(|n| certificate(n, &owner, found)).collect(),
-        acme: Vec::new(),
+        acme: acme::names(&options, found),
         strict_names: options.bool("strict_names", found),
         client_auth: options.node("client_auth").and_then(|n| client_auth(n, &owner, found)),
         tickets: tickets(&options, &owner, found),
@@ -30,7 +31,7 @@ pub(super) fn listener(node: &Node, name: &str, found: &mut Findings) -> Listene
         let span = options.span_of("certificates");
         found.push(
             Diagnostic::error("no-certificate", span, "a listener with `tls` needs a certificate")
-                .help("write `certificates: [{ cert: FILE, key: FILE }]`; `evenkeel cert self-signed NAME` makes one to try"),
+                .help("write `certificates: [{ cert: FILE, key: FILE }]`, or `acme: NAME`; `evenkeel cert self-signed NAME` makes one to try"),
         );
     }
     tls

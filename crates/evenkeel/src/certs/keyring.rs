@@ -10,7 +10,9 @@ use evenkeel_config::Config;
 use evenkeel_proxy::tls::{Materials, TicketSecret};
 use serde::{Deserialize, Serialize};
 
+use super::challenges::Challenges;
 use super::listener::{self, ListenerKeys};
+use super::pool::{self, PoolKeys};
 use super::problem::{Problem, Weight};
 
 /// Why material is looked at.
@@ -31,6 +33,10 @@ pub(crate) enum Occasion {
 pub(crate) struct Keyring {
     /// By the listener's name.
     listeners: HashMap<String, Arc<ListenerKeys>>,
+    /// By the pool's name.
+    pools: HashMap<String, Arc<PoolKeys>>,
+    /// What an authority is answered now.
+    challenges: Arc<Challenges>,
     /// A predecessor's, for listeners that are not among those yet.
     inherited: Vec<OwnTickets>,
 }
@@ -90,7 +96,7 @@ impl Keyring {
         now: SystemTime,
     ) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut next = Self::default();
+        let mut next = Self { challenges: self.challenges.clone(), ..Self::default() };
         for listener in config.listeners.iter().filter(|listener| listener.tls.is_some()) {
             let owner = format!("listeners.{}", listener.name);
             let known = self.listeners.get(&listener.name);
@@ -100,10 +106,29 @@ impl Keyring {
                 None => inherited.map(OwnTickets::keys).unwrap_or_default(),
             };
             let mut found = Vec::new();
-            let renewed =
-                listener::renewed(listener, config, (known, own), occasion, now, &mut found);
+            let renewed = listener::renewed(
+                listener,
+                config,
+                &self.challenges,
+                (known, own),
+                occasion,
+                now,
+                &mut found,
+            );
             if let Some(keys) = renewed.or_else(|| known.cloned()) {
                 next.listeners.insert(listener.name.clone(), keys);
+            }
+            problems.extend(
+                found.into_iter().map(|problem| Problem { owner: owner.clone(), ..problem }),
+            );
+        }
+        for pool in config.pools.iter().filter(|pool| pool.tls.is_some()) {
+            let owner = format!("pools.{}", pool.name);
+            let known = self.pools.get(&pool.name);
+            let mut found = Vec::new();
+            let made = pool::renewed(pool, known, occasion, now, &mut found);
+            if let Some(keys) = made.or_else(|| known.cloned()) {
+                next.pools.insert(pool.name.clone(), keys);
             }
             problems.extend(
                 found.into_iter().map(|problem| Problem { owner: owner.clone(), ..problem }),
@@ -112,10 +137,17 @@ impl Keyring {
         (next, problems)
     }
 
+    /// With other answers to an authority; [`Self::renewed`] has listeners show them.
+    pub(crate) fn answering(&self, challenges: Challenges) -> Self {
+        Self { challenges: Arc::new(challenges), ..self.clone() }
+    }
+
     /// For a snapshot.
     pub(crate) fn materials(&self) -> Materials {
         let listeners = self.listeners.iter().map(|(name, keys)| (name.clone(), keys.tls.clone()));
-        Materials { listeners: listeners.collect(), ..Materials::default() }
+        let pools = self.pools.iter().map(|(name, keys)| (name.clone(), keys.tls.clone()));
+        let challenges = self.challenges.http.clone();
+        Materials { listeners: listeners.collect(), pools: pools.collect(), challenges }
     }
 
     /// Whether both lead to the same material.
@@ -123,12 +155,24 @@ impl Keyring {
         let same = |(name, keys): (&String, &Arc<ListenerKeys>)| {
             other.listeners.get(name).is_some_and(|other| Arc::ptr_eq(&keys.tls, &other.tls))
         };
-        self.listeners.len() == other.listeners.len() && self.listeners.iter().all(same)
+        let same_pool = |(name, keys): (&String, &Arc<PoolKeys>)| {
+            other.pools.get(name).is_some_and(|other| Arc::ptr_eq(&keys.tls, &other.tls))
+        };
+        self.listeners.len() == other.listeners.len()
+            && Arc::ptr_eq(&self.challenges, &other.challenges)
+            && self.listeners.iter().all(same)
+            && self.pools.len() == other.pools.len()
+            && self.pools.iter().all(same_pool)
     }
 
     /// The files that it was made of, or could not be.
     pub(crate) fn files(config: &Config) -> Vec<PathBuf> {
-        config.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(listener::files).collect()
+        let listeners = config.listeners.iter().filter_map(|l| l.tls.as_ref());
+        let pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref());
+        listeners
+            .flat_map(|tls| listener::files(tls, config.acme.as_ref()))
+            .chain(pools.flat_map(pool::files))
+            .collect()
     }
 }
 

@@ -1,25 +1,26 @@
 //! A listener's key material: certificates, whom it trusts, and the keys of its tickets.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    CertificateFiles, ClientAuth, HostMatch, Listener, ListenerTls, Match, Protocols,
+    Acme, CertificateFiles, ClientAuth, HostMatch, Listener, ListenerTls, Match, Protocols,
 };
 use evenkeel_proxy::tls::{
     self, Certificate, Certificates, ServerParts, ServerTls, TicketSecret, Tickets,
 };
-use rustls::RootCertStore;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
 
+use super::challenges::Challenges;
 use super::keyring::Occasion;
 use super::ocsp::{Said, Unfit};
+use super::pool::roots;
 use super::problem::Problem;
-use super::{files, pair};
+use super::read::Read;
+use super::{files, issued, pair};
 
 /// What a listener speaks TLS with, and what it was made of.
 #[derive(Debug)]
@@ -37,49 +38,16 @@ pub(super) struct ListenerKeys {
 struct MadeOf {
     tls: ListenerTls,
     protocols: Protocols,
+    /// Where certificates from the authority are kept.
+    storage: Option<PathBuf>,
+    /// Answers to it that are shown; one that is there has its place to itself.
+    challenges: Vec<usize>,
     /// Of the files' bytes.
     digest: u64,
 }
 
-/// The files as they are now.
-struct Read {
-    files: Vec<(PathBuf, Result<Vec<u8>, Problem>)>,
-}
-
-impl Read {
-    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        let mut seen = HashSet::new();
-        let paths = paths.into_iter().filter(|path| seen.insert(path.clone()));
-        Self {
-            files: paths
-                .map(|path| {
-                    let bytes = files::read(&path);
-                    (path, bytes)
-                })
-                .collect(),
-        }
-    }
-
-    fn bytes(&self, path: &Path) -> Result<&[u8], Problem> {
-        match self.files.iter().find(|(known, _)| known == path) {
-            Some((_, Ok(bytes))) => Ok(bytes),
-            Some((_, Err(problem))) => Err(problem.clone()),
-            None => Err(Problem::error("unreadable-file", path, "it was not read")),
-        }
-    }
-
-    fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for (path, bytes) in &self.files {
-            path.hash(&mut hasher);
-            bytes.as_deref().ok().hash(&mut hasher);
-        }
-        hasher.finish()
-    }
-}
-
-/// The files that `tls` names.
-pub(super) fn files(tls: &ListenerTls) -> Vec<PathBuf> {
+/// The files that `tls` names, and those in which certificates for its names are kept.
+pub(super) fn files(tls: &ListenerTls, acme: Option<&Acme>) -> Vec<PathBuf> {
     let certificates = tls.certificates.iter();
     let mut all: Vec<PathBuf> = certificates
         .flat_map(|files| [Some(&files.cert), Some(&files.key), files.ocsp.as_ref()])
@@ -91,6 +59,7 @@ pub(super) fn files(tls: &ListenerTls) -> Vec<PathBuf> {
         all.extend(auth.crl.iter().cloned());
     }
     all.extend(tls.tickets.keys.clone());
+    all.extend(issued::paths(tls, acme));
     all
 }
 
@@ -99,22 +68,35 @@ pub(super) fn files(tls: &ListenerTls) -> Vec<PathBuf> {
 pub(super) fn renewed(
     listener: &Listener,
     config: &Config,
+    challenges: &Challenges,
     (known, own): (Option<&Arc<ListenerKeys>>, Vec<(TicketSecret, SystemTime)>),
     occasion: Occasion,
     now: SystemTime,
     found: &mut Vec<Problem>,
 ) -> Option<Arc<ListenerKeys>> {
     let settings = listener.tls.as_ref()?;
+    let acme = config.acme.as_ref().filter(|_| !settings.acme.is_empty());
+    let storage = acme.map(|acme| acme.storage.clone());
+    let challenges = asked(settings, challenges);
+    let places: Vec<_> = challenges.iter().map(|(_, key)| Arc::as_ptr(key) as usize).collect();
     let is_as_configured = |known: &&Arc<ListenerKeys>| {
-        known.made_of.tls == *settings && known.made_of.protocols == listener.protocols
+        known.made_of.tls == *settings
+            && known.made_of.protocols == listener.protocols
+            && known.made_of.storage == storage
+            && known.made_of.challenges == places
     };
     let unchanged = known.filter(is_as_configured);
     if let (Occasion::Change, Some(known)) = (occasion, unchanged) {
         return Some(known.clone());
     }
-    let read = Read::of(files(settings));
-    let made_of =
-        MadeOf { tls: settings.clone(), protocols: listener.protocols, digest: read.digest() };
+    let read = Read::of(files(settings, acme));
+    let made_of = MadeOf {
+        tls: settings.clone(),
+        protocols: listener.protocols,
+        storage: storage.clone(),
+        challenges: places.clone(),
+        digest: read.digest(),
+    };
     let own = own_keys(settings, own, now, found);
     if let Some(known) = unchanged
         && known.made_of == made_of
@@ -123,7 +105,7 @@ pub(super) fn renewed(
     {
         return Some(known.clone());
     }
-    let parts = parts(listener, settings, &read, &own, now, found)?;
+    let parts = parts(listener, (settings, acme, &challenges), &read, &own, now, found)?;
     warn_of_strangers(listener, config, &parts.1, found);
     let is_new = known.is_none_or(|known| known.made_of.digest != made_of.digest);
     if !is_new {
@@ -145,6 +127,18 @@ pub(super) fn renewed(
             None
         }
     }
+}
+
+/// Answers to the authority, by the name they are about.
+type Asked = Vec<(String, Arc<CertifiedKey>)>;
+
+/// Those that are about names of this listener.
+fn asked(settings: &ListenerTls, challenges: &Challenges) -> Asked {
+    let pending = settings
+        .acme
+        .iter()
+        .filter_map(|name| Some((name.clone(), challenges.tls.get(name)?.clone())));
+    pending.collect()
 }
 
 /// A key of our own seals for one lifetime and opens for another.
@@ -174,7 +168,7 @@ type Made = (ServerParts, Vec<(PathBuf, Vec<String>)>, Option<SystemTime>);
 /// All that can be made, and every problem on the way.
 fn parts(
     listener: &Listener,
-    settings: &ListenerTls,
+    (settings, acme, challenges): (&ListenerTls, Option<&Acme>, &Asked),
     read: &Read,
     own: &[(TicketSecret, SystemTime)],
     now: SystemTime,
@@ -208,8 +202,14 @@ fn parts(
         }
         false => None,
     };
+    certificates.extend(issued::certificates(settings, acme, read, now, found));
+    let shown = Certificates::new(&certificates, settings.strict_names);
+    let show = |shown: Certificates, (name, key): &(String, Arc<CertifiedKey>)| {
+        shown.with_challenge(name, key.clone())
+    };
+    let shown = challenges.iter().fold(shown, show);
     let parts = ServerParts {
-        certificates: Arc::new(Certificates::new(&certificates, settings.strict_names)),
+        certificates: Arc::new(shown),
         min_version: settings.min_version,
         protocols: listener.protocols,
         client_auth,
@@ -292,12 +292,7 @@ fn staple(
 }
 
 fn client_auth(auth: &ClientAuth, read: &Read) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
-    let wrong = |why: String| Problem::error("bad-authority", &auth.ca, why);
-    let mut roots = RootCertStore::empty();
-    for root in files::certificates(&auth.ca, read.bytes(&auth.ca)?)? {
-        let bad = |error| wrong(format!("a certificate in it cannot be trusted: {error}"));
-        roots.add(root).map_err(bad)?;
-    }
+    let roots = roots(&auth.ca, read.bytes(&auth.ca)?)?;
     let mut lists = Vec::new();
     for path in &auth.crl {
         lists.extend(files::revocation_lists(path, read.bytes(path)?)?);

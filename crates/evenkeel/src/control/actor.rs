@@ -177,6 +177,10 @@ impl Actor {
                 }
             }
             Message::Keys => self.renew_keys().await,
+            Message::Challenges(challenges, done) => {
+                self.answer(challenges).await;
+                let _ = done.send(());
+            }
             Message::Reopen => {
                 self.plane.logs.reopen();
                 tracing::info!("access log files opened again");

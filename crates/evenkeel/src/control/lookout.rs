@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_config::Config;
-use evenkeel_config::model::{Address, Server};
+use evenkeel_config::model::{Address, Probe, Server};
 
 use super::Handle;
 use super::view::Stand;
@@ -138,6 +138,12 @@ impl Lookout {
         for (settings, servers) in publication.snapshot.pools.iter().zip(publication.servers.iter())
         {
             let Some(check) = &settings.config.health else { continue };
+            let tls = match &check.probe {
+                Probe::Http(probe) => probe.tls.as_ref(),
+                Probe::Grpc(probe) => probe.tls.as_ref(),
+                _ => None,
+            };
+            let keys = settings.tls.clone().filter(|_| tls == settings.config.tls.as_ref());
             let (pool, check) = (Arc::from(settings.config.name.as_str()), Arc::new(check.clone()));
             let members = settings.config.servers.iter().zip(&settings.targets).zip(servers);
             for ((server, target), shared) in members {
@@ -150,6 +156,7 @@ impl Lookout {
                     addresses: target.addresses.clone(),
                     elsewhere,
                     check: check.clone(),
+                    keys: keys.clone(),
                     shared: shared.standing.clone(),
                 };
                 // Without an address it gets no requests either; it is not well, nor ill.

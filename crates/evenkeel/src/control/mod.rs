@@ -36,6 +36,7 @@ use self::intent::Inert;
 use self::op::Op;
 use self::view::View;
 use crate::admin::Living;
+use crate::certs::Challenges;
 use crate::upgrade::{self, Order, Upgraded};
 
 /// Requests that may wait for the actor; more are refused, since each may take milliseconds.
@@ -141,6 +142,8 @@ pub(crate) enum Message {
     Resolved(Vec<(Address, Vec<SocketAddr>)>),
     /// Key material may have changed, or grown old.
     Keys,
+    /// An authority is answered this from now on, and nothing else. Told once all workers do.
+    Challenges(Challenges, oneshot::Sender<()>),
     Reopen,
     /// Start accepting what was bound.
     Listen(SyncSender<Result<(), String>>),
@@ -220,6 +223,13 @@ impl Handle {
     /// Names of servers have these addresses.
     pub(crate) async fn resolved(&self, found: Vec<(Address, Vec<SocketAddr>)>) {
         let _ = self.sender.send(Message::Resolved(found)).await;
+    }
+
+    /// Has all workers answer an authority this, and nothing else; ends once they do.
+    pub(crate) async fn challenges(&self, challenges: Challenges) {
+        let (done, told) = oneshot::channel();
+        let _ = self.sender.send(Message::Challenges(challenges, done)).await;
+        let _ = told.await;
     }
 
     /// Hands over to a new process; on success this one drains and ends.

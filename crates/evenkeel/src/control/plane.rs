@@ -190,7 +190,7 @@ impl Plane {
     }
 
     /// Waits until no request begins by older settings.
-    async fn await_adoption(&self) {
+    pub(crate) async fn await_adoption(&self) {
         let give_up = runtime::now() + ORDER_MAX;
         let is_behind = |worker: &usize| self.shared.adopted(*worker) < self.publication.number;
         while (0..self.workers.len()).any(|worker| is_behind(&worker)) {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_config::model::{HealthCheck, Probe};
+use evenkeel_proxy::tls::ClientTls;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::tls::{Roots, Tls};
+use super::target::Target;
+use super::tls::Tls;
 use super::{command, grpc, http, tcp, udp};
 
 /// Programs that run at a time, of all pools: each costs a process.
@@ -57,31 +59,38 @@ impl Aim {
 /// What all checks of a process share.
 #[derive(Clone)]
 pub(super) struct Shop {
-    pub(super) roots: Roots,
     pub(super) commands: Arc<Semaphore>,
 }
 
 impl Default for Shop {
     fn default() -> Self {
-        Self { roots: Roots::default(), commands: Arc::new(Semaphore::new(COMMANDS_MAX)) }
+        Self { commands: Arc::new(Semaphore::new(COMMANDS_MAX)) }
     }
 }
 
 /// A check as configured, with what takes long to prepare.
 pub(super) struct Prepared {
     pub(super) check: Arc<HealthCheck>,
+    keys: Option<Arc<ClientTls>>,
     tls: Tls,
     shop: Shop,
 }
 
 impl Prepared {
-    pub(super) fn new(check: Arc<HealthCheck>, shop: Shop) -> Self {
+    /// `keys` are those of the pool, if the check speaks TLS as the pool does.
+    pub(super) fn new(check: Arc<HealthCheck>, keys: Option<Arc<ClientTls>>, shop: Shop) -> Self {
         let tls = match &check.probe {
-            Probe::Http(http) => Tls::new(http.tls.as_ref(), &[b"http/1.1"]),
-            Probe::Grpc(grpc) => Tls::new(grpc.tls.as_ref(), &[b"h2"]),
-            Probe::Tcp(_) | Probe::Udp(_) | Probe::Command(_) => Tls::new(None, &[]),
+            Probe::Http(http) => Tls::new(http.tls.as_ref(), b"http/1.1", keys.clone()),
+            Probe::Grpc(grpc) => Tls::new(grpc.tls.as_ref(), b"h2", keys.clone()),
+            Probe::Tcp(_) | Probe::Udp(_) | Probe::Command(_) => Tls::new(None, b"", None),
         };
-        Self { check, tls, shop }
+        Self { check, keys, tls, shop }
+    }
+
+    /// Whether it is what this target is checked by.
+    pub(super) fn is_for(&self, target: &Target) -> bool {
+        let (keys, wanted) = (self.keys.as_ref(), target.keys.as_ref());
+        *self.check == *target.check && keys.map(Arc::as_ptr) == wanted.map(Arc::as_ptr)
     }
 
     /// Makes the check; takes at most its timeout, plus the wait for a turn of a command.
@@ -92,11 +101,11 @@ impl Prepared {
         let limit = self.check.timeout;
         match &self.check.probe {
             Probe::Http(probe) => {
-                let tls = self.tls.connector(&self.shop.roots).await?;
+                let tls = self.tls.connector().await?;
                 within(limit, "answer", http::probe(probe, tls, aim)).await
             }
             Probe::Grpc(probe) => {
-                let tls = self.tls.connector(&self.shop.roots).await?;
+                let tls = self.tls.connector().await?;
                 within(limit, "answer", grpc::probe(probe, tls, aim)).await
             }
             Probe::Tcp(exchange) => within(limit, "answer", tcp::probe(exchange, aim)).await,

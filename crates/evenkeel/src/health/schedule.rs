@@ -120,8 +120,14 @@ impl Rhythm {
                 continue;
             }
             let prepared = prepared.entry(target.pool.clone()).or_insert_with(|| {
-                let same = before.get(&target.pool).filter(|old| *old.check == *target.check);
-                let new = || Arc::new(Prepared::new(target.check.clone(), self.shop.clone()));
+                let same = before.get(&target.pool).filter(|old| old.is_for(target));
+                let new = || {
+                    Arc::new(Prepared::new(
+                        target.check.clone(),
+                        target.keys.clone(),
+                        self.shop.clone(),
+                    ))
+                };
                 same.cloned().unwrap_or_else(new)
             });
             let (id, is_new) = match known.remove(&key) {

@@ -35,6 +35,7 @@ fn target(address: SocketAddr, check: &Arc<HealthCheck>) -> Target {
         addresses: [address].into(),
         elsewhere: None,
         check: check.clone(),
+        keys: None,
         shared: SharedServer::new(&SharedPool::new(runtime::now())),
     }
 }

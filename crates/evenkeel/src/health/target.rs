@@ -7,6 +7,8 @@ use std::sync::Arc;
 use evenkeel_balancer::SharedServer;
 use evenkeel_config::model::{Address, HealthCheck};
 
+use evenkeel_proxy::tls::ClientTls;
+
 use super::probe::Aim;
 
 /// One server, and what is written when its verdict changes.
@@ -24,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) elsewhere: Option<(Address, Vec<SocketAddr>)>,
     /// How.
     pub(crate) check: Arc<HealthCheck>,
+    /// Those of its pool, if the check speaks TLS as the pool does.
+    pub(crate) keys: Option<Arc<ClientTls>>,
     /// Where the verdict is written.
     pub(crate) shared: Arc<SharedServer>,
 }

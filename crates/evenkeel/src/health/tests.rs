@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_config::model::{
     BodyTest, CommandProbe, Exchange, GrpcProbe, HealthCheck, HttpProbe, JsonStep, JsonTest,
-    Pattern, Probe, ProbeTls,
+    Pattern, PoolTls, Probe,
 };
 
 use super::probe::{Aim, Miss, Prepared, Probed, Shop};
@@ -42,7 +42,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn make_within(timeout: Duration, probe: Probe, aim: &Aim) -> Probed {
-    let prepared = Prepared::new(check(probe, timeout), Shop::default());
+    let prepared = Prepared::new(check(probe, timeout), None, Shop::default());
     runtime().block_on(prepared.make(aim))
 }
 
@@ -363,7 +363,7 @@ fn at_most_eight_commands_run_at_a_time() {
     let place = count.display();
     let script =
         format!("mkdir {place}/$$; ls {place} | wc -l; sleep 0.1; rmdir {place}/$$; exit 1");
-    let prepared = Arc::new(Prepared::new(check(shell(&script), TIMEOUT), shop));
+    let prepared = Arc::new(Prepared::new(check(shell(&script), TIMEOUT), None, shop));
     let most = AtomicUsize::new(0);
     runtime().block_on(async {
         let mut all = tokio::task::JoinSet::new();
@@ -382,8 +382,8 @@ fn at_most_eight_commands_run_at_a_time() {
     assert!((1..=8).contains(&most.load(Ordering::Relaxed)), "{most:?}");
 }
 
-fn tls() -> ProbeTls {
-    ProbeTls { sni: None, ca: None, verify: false }
+fn tls() -> PoolTls {
+    PoolTls { verify: false, ..PoolTls::default() }
 }
 
 /// A TLS server for this name, and its certificate in a file.
@@ -449,16 +449,16 @@ mod tempfile {
 #[test]
 fn an_https_check_verifies_the_certificate_unless_told_not_to() {
     let (address, ca) = tls_server("app.example", &[], ok("").into_bytes());
-    let ask = |tls: ProbeTls| make(get(HttpProbe { tls: Some(tls), ..http(vec![]) }), address);
-    let (sni, ca) = (Some("app.example".to_string()), Some(ca.path()));
-    let trusting = ProbeTls { sni: sni.clone(), ca: ca.clone(), verify: true };
+    let ask = |tls: PoolTls| make(get(HttpProbe { tls: Some(tls), ..http(vec![]) }), address);
+    let (sni, ca) = (Some("app.example".to_string()), Some(ca.path().into()));
+    let trusting = PoolTls { sni: sni.clone(), ca: ca.clone(), ..PoolTls::default() };
     assert_eq!(ask(trusting), Ok(()));
-    let by_address = ProbeTls { sni: None, ca, verify: true };
+    let by_address = PoolTls { ca, ..PoolTls::default() };
     assert_eq!(ask(by_address), failed("certificate is not for `127.0.0.1`"));
-    let system = ProbeTls { sni: sni.clone(), ca: None, verify: true };
+    let system = PoolTls { sni: sni.clone(), ..PoolTls::default() };
     assert_eq!(ask(system), failed("certificate is signed by nobody trusted"));
     assert_eq!(ask(tls()), Ok(()));
-    let missing = ProbeTls { sni, ca: Some("/no/such/file".into()), verify: true };
+    let missing = PoolTls { sni, ca: Some("/no/such/file".into()), ..PoolTls::default() };
     assert!(matches!(ask(missing), Err(Miss::NotMade(_))));
     let plain = server(ok(""));
     let https = get(HttpProbe { tls: Some(tls()), ..http(vec![]) });

@@ -1,52 +1,32 @@
 //! TLS of checks: which certificates are trusted, and by what name. What is read from disk is read
-//! once, when the first check needs it.
+//! once, when the first check needs it; where a check speaks as its pool does, with the pool's own keys.
 
 use std::io;
 use std::sync::Arc;
 
-use evenkeel_config::model::ProbeTls;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use evenkeel_config::model::{PoolProtocol, PoolTls};
+use evenkeel_proxy::tls::ClientTls;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::probe::{Aim, Miss, blame};
-
-/// The system's certificates, read once for all checks.
-#[derive(Clone, Default)]
-pub(super) struct Roots(Arc<OnceCell<Arc<RootCertStore>>>);
-
-impl Roots {
-    async fn load(&self) -> Arc<RootCertStore> {
-        let read = || {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!("health: a certificate of the system is not trusted: {error}");
-            }
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(found.certs);
-            Arc::new(roots)
-        };
-        let load = || async {
-            tokio::task::spawn_blocking(read)
-                .await
-                .unwrap_or_else(|_| Arc::new(RootCertStore::empty()))
-        };
-        self.0.get_or_init(load).await.clone()
-    }
-}
+use crate::certs;
 
 /// TLS of one kind of check; none at all for those without.
 pub(super) struct Tls {
-    wanted: Option<(ProbeTls, Vec<Vec<u8>>)>,
+    wanted: Option<Wanted>,
     config: OnceCell<Arc<ClientConfig>>,
+}
+
+struct Wanted {
+    settings: PoolTls,
+    alpn: &'static [u8],
+    /// The pool's, if the check speaks as the pool does.
+    keys: Option<Arc<ClientTls>>,
 }
 
 /// How one check speaks TLS.
@@ -56,17 +36,21 @@ pub(super) struct Connector {
 }
 
 impl Tls {
-    pub(super) fn new(tls: Option<&ProbeTls>, alpn: &[&[u8]]) -> Self {
-        let protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        Self { wanted: tls.map(|tls| (tls.clone(), protocols)), config: OnceCell::new() }
+    pub(super) fn new(
+        settings: Option<&PoolTls>,
+        alpn: &'static [u8],
+        keys: Option<Arc<ClientTls>>,
+    ) -> Self {
+        let wanted = settings.map(|settings| Wanted { settings: settings.clone(), alpn, keys });
+        Self { wanted, config: OnceCell::new() }
     }
 
     /// `None` for a check without TLS.
-    pub(super) async fn connector(&self, roots: &Roots) -> Result<Option<Connector>, Miss> {
-        let Some((tls, alpn)) = &self.wanted else { return Ok(None) };
-        let config = self.config.get_or_try_init(|| build(tls, alpn, roots)).await;
+    pub(super) async fn connector(&self) -> Result<Option<Connector>, Miss> {
+        let Some(wanted) = &self.wanted else { return Ok(None) };
+        let config = self.config.get_or_try_init(|| build(wanted)).await;
         let config = config.map_err(Miss::NotMade)?.clone();
-        Ok(Some(Connector { config, sni: tls.sni.clone() }))
+        Ok(Some(Connector { config, sni: wanted.settings.sni.clone() }))
     }
 }
 
@@ -104,81 +88,17 @@ fn explain(name: &str, error: &io::Error) -> Miss {
     Miss::Failed(why)
 }
 
-async fn build(
-    tls: &ProbeTls,
-    alpn: &[Vec<u8>],
-    roots: &Roots,
-) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| format!("TLS: {e}"))?;
-    let builder = match (tls.verify, &tls.ca) {
-        (false, _) => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+async fn build(wanted: &Wanted) -> Result<Arc<ClientConfig>, String> {
+    let made = match &wanted.keys {
+        Some(keys) => keys.config.clone(),
+        None => {
+            let settings = wanted.settings.clone();
+            let read = move || certs::client_of(&settings, PoolProtocol::H1);
+            let read = tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?;
+            read.map_err(|problem| problem.to_string())?.config
         }
-        (true, Some(file)) => builder.with_root_certificates(read(file.clone()).await?),
-        (true, None) => builder.with_root_certificates(roots.load().await),
     };
-    let mut config = builder.with_no_client_auth();
-    config.alpn_protocols = alpn.to_vec();
+    let mut config = ClientConfig::clone(&made);
+    config.alpn_protocols = vec![wanted.alpn.to_vec()];
     Ok(Arc::new(config))
-}
-
-/// The certificates of a file.
-async fn read(file: String) -> Result<Arc<RootCertStore>, String> {
-    let read = move || {
-        let wrong = |e: &dyn std::fmt::Display| format!("ca file `{file}`: {e}");
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&file).map_err(|e| wrong(&e))? {
-            let certificate = certificate.map_err(|e| wrong(&e))?;
-            roots.add(certificate).map_err(|e| wrong(&e))?;
-        }
-        match roots.is_empty() {
-            true => Err(wrong(&"it has no certificate")),
-            false => Ok(Arc::new(roots)),
-        }
-    };
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|e| Err(e.to_string()))
-}
-
-/// `verify: false`: whoever answers is the server, so anyone in between may say it is well.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -22,7 +22,7 @@ use crate::http::downstream::h1::Next;
 use crate::http::fault;
 use crate::http::forwarded::{self, RequestId};
 use crate::http::interim::Interims;
-use crate::http::{hops, local_reply, tries};
+use crate::http::{challenge, hops, local_reply, tries};
 use crate::policy::Chain;
 use crate::route::RequestView;
 use crate::snapshot::{ListenerSettings, RouteSettings};
@@ -222,6 +222,9 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     fault::inject(exchange);
     hops::refuse_loop(&exchange.head, exchange.buffer.all())?;
     normalise_path(exchange)?;
+    if let Some(answer) = challenge::answer(exchange) {
+        return Ok(local_reply::respond(exchange, &answer).await);
+    }
     let generation = exchange.generation.clone();
     let listener = generation.snapshot.listener(exchange.listener);
     if let Some(redirect) = listener.and_then(|listener| listener.to_https.as_ref())

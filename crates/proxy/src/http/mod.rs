@@ -3,6 +3,7 @@
 pub(crate) mod affinity;
 pub(crate) mod alt_svc;
 pub(crate) mod body;
+mod challenge;
 mod client_watch;
 pub(crate) mod downstream;
 pub(crate) mod exchange;

@@ -219,6 +219,10 @@ fn of_certificate(error: &CertificateError) -> (Reason, String) {
             let text = "its certificate is signed by nobody who is trusted: `tls.ca`";
             (Reason::UpstreamTlsUntrusted, text.into())
         }
+        E::BadSignature => {
+            let text = "its certificate is signed by nobody who is trusted, but by another of the same name: `tls.ca`";
+            (Reason::UpstreamTlsUntrusted, text.into())
+        }
         error => {
             (Reason::UpstreamTlsUntrusted, format!("its certificate cannot be trusted: {error}"))
         }

@@ -32,6 +32,9 @@ pub struct Materials {
     pub listeners: HashMap<String, Arc<ServerTls>>,
     /// By the pool's name.
     pub pools: HashMap<String, Arc<ClientTls>>,
+    /// What an ACME authority is answered that asks over HTTP, by token (RFC 8555 §8.3); none but
+    /// while an order is under way.
+    pub challenges: HashMap<String, String>,
 }
 
 /// What a client's handshake settled, for as long as its connection lasts.

@@ -7,7 +7,7 @@ use evenkeel_config::Config;
 use evenkeel_runtime as runtime;
 
 use super::{Actor, Order};
-use crate::certs::{self, Keyring, Occasion, Problem};
+use crate::certs::{self, Challenges, Keyring, Occasion, Problem};
 use crate::control::wanted::File;
 use crate::control::{Refused, watch};
 
@@ -67,6 +67,17 @@ impl Actor {
             tracing::info!("certificates or keys changed and are in force");
             self.show(|_| {});
         }
+    }
+
+    /// Answers an authority this, and nothing else.
+    pub(super) async fn answer(&mut self, challenges: Challenges) {
+        let keyring = self.plane.keyring.answering(challenges);
+        let config = self.plane.config.clone();
+        let renew = move || keyring.renewed(&config, Occasion::Change, runtime::wall_clock());
+        let Ok((keyring, _)) = tokio::task::spawn_blocking(renew).await else { return };
+        self.plane.rekey(keyring).await;
+        self.plane.await_adoption().await;
+        self.show(|_| {});
     }
 
     /// Watches the files that key material is made of.
