@@ -258,10 +258,10 @@ async fn in_time<T>(deadline: &Timer, what: impl Future<Output = T>) -> Option<T
 /// `None` is a client that was too slow.
 fn tell_failure(worker: &Worker, client: SocketAddr, error: Option<ConnectionError>) {
     worker.counters.handshakes_failed.add(1);
-    match error {
-        Some(error) => tracing::info!(%client, %error, "no QUIC connection"),
-        None => tracing::info!(%client, "no QUIC connection: the client was too slow"),
-    }
+    let Some(untold) = worker.handshakes_told.tells(runtime::now()) else { return };
+    let untold = (untold > 0).then_some(untold);
+    let why = error.map_or_else(|| "the client was too slow".into(), |error| error.to_string());
+    tracing::info!(%client, untold, "no QUIC connection: {why}");
 }
 
 /// Counts a connection, and serves it to its end.

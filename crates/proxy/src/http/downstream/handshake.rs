@@ -73,7 +73,7 @@ pub(crate) struct Told {
 
 impl Told {
     /// Whether this one is told of, and how many were not since the last that was.
-    fn tells(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn tells(&self, now: Instant) -> Option<u64> {
         let is_over = |begun| now.saturating_duration_since(begun) >= Duration::from_secs(1);
         if self.second.get().is_none_or(is_over) {
             self.second.set(Some(now));
