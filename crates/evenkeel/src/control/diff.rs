@@ -60,6 +60,7 @@ pub(crate) fn difference(old: &Config, new: &Config) -> Difference {
         ("shutdown", old.shutdown != new.shutdown),
         ("watch", old.watch != new.watch),
         ("admin", old.admin != new.admin),
+        ("acme", old.acme != new.acme),
     ];
     difference.settings = settings.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
     if old.workers != new.workers {
