@@ -174,6 +174,8 @@ pub(crate) struct Worker {
     pub(crate) peers: Vec<mailbox::Sender<Command>>,
     pub(crate) logs: LogBuffers,
     pub(crate) handshakes_told: Told,
+    /// The same of clients of HTTP/2 that sent too much.
+    pub(crate) floods_told: Told,
 }
 
 impl Worker {
@@ -335,6 +337,7 @@ pub async fn serve(setup: Setup) {
         peers,
         logs: LogBuffers::new(logs, counters),
         handshakes_told: Told::default(),
+        floods_told: Told::default(),
     });
     worker.open(&publication, openings);
     worker.shared.adopt(index, publication.number);

@@ -23,6 +23,10 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The HTTP/2 library warns of each frame that a client should not have sent: a client decides how often.
+/// What matters of it is told in words of our own; a filter that names it has its way.
+const QUIET: &str = "h2=error";
+
 /// Ends the log when dropped, after the last line.
 pub(crate) struct Guard(Option<Writer>);
 
@@ -36,7 +40,7 @@ impl Drop for Guard {
 
 /// Sends every event at `level` (or as a filter says) to standard error from now on.
 pub(crate) fn start(format: Format, level: &str) -> Result<Guard, Failure> {
-    let filter = EnvFilter::builder().parse(level).map_err(|e| {
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{level}")).map_err(|e| {
         let message = format!("log level `{level}`: {e}\nhelp: error, warn, info, debug or trace");
         Failure::new(Exit::Usage, message)
     })?;

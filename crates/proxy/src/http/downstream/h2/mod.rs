@@ -4,6 +4,7 @@
 
 mod life;
 
+use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -246,21 +247,27 @@ impl Talk<'_, '_> {
 
     /// Says that the library has ended the connection.
     fn lament(&self, error: &h2::Error) {
-        let client = self.connection.peer;
         if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-            self.connection.worker.counters.floods.add(1);
-            let listener = self.connection.state.entrance.address;
-            tracing::warn!(%client, %listener, budget = "library", "{error}");
+            self.tell("library", error);
         } else {
-            tracing::debug!(%client, %error, "HTTP/2 ended");
+            tracing::debug!(client = %self.connection.peer, %error, "HTTP/2 ended");
+        }
+    }
+
+    /// Counts a connection that ends because its client sent too much, and tells of it, in bounds.
+    fn tell(&self, budget: &str, why: &dyn fmt::Display) {
+        let worker = &self.connection.worker;
+        worker.counters.floods.add(1);
+        if let Some(untold) = worker.floods_told.tells(runtime::now()) {
+            let client = self.connection.peer;
+            let listener = self.connection.state.entrance.address;
+            tracing::warn!(%client, %listener, budget, untold, "{why}");
         }
     }
 
     /// Ends a connection whose client asks for work that nobody has of it.
     fn calm_down(&mut self, budget: Budget) {
-        self.connection.worker.counters.floods.add(1);
-        let listener = self.connection.state.entrance.address;
-        tracing::warn!(client = %self.connection.peer, %listener, budget = budget.name(), "{budget}");
+        self.tell(budget.name(), &budget);
         self.say_goodbye(Reason::ENHANCE_YOUR_CALM, CALM_DOWN);
     }
 
