@@ -12,7 +12,7 @@ SEEDS ?= 100000
 SHIPPED := --workspace --exclude evenkeel-sim
 SIMULATE := $(CARGO) run --quiet --profile simulate --package evenkeel-sim --
 
-.PHONY: help demo run test test-packages check docs bench bench-build instructions fuzz no-stray-502 chaos chaos-short chaos-build simulate-core planted-bugs build release clean
+.PHONY: help demo run test test-packages test-grpc check docs bench bench-build instructions fuzz no-stray-502 chaos chaos-short chaos-build simulate-core planted-bugs build release clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,7 +29,7 @@ build: ## Build everything, for development
 release: ## Build the binary as it is shipped: target/release/evenkeel
 	$(CARGO) build --release --package evenkeel
 
-test: test-packages build ## Run every test
+test: test-packages test-grpc build ## Run every test
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	  $(CARGO) nextest run $(SHIPPED) && $(CARGO) test $(SHIPPED) --doc --quiet; \
 	else \
@@ -51,6 +51,19 @@ test-packages: # Debian packages that the tests need and that are missing
 	else \
 	  echo "the tests need:$$missing (on Debian, as root: apt-get install$$missing)"; exit 1; \
 	fi
+
+# A client and servers of gRPC for `tests/grpc.rs`, which goes without where they cannot be had.
+GRPC = $(CURDIR)/target/grpc
+export EVENKEEL_GRPC_PYTHON ?= $(GRPC)/bin/python
+
+test-grpc:
+	@"$(EVENKEEL_GRPC_PYTHON)" -c "import grpc, grpc_health.v1.health" 2>/dev/null || { \
+	  echo "installing grpcio for tests into target/grpc"; \
+	  { python3 -m ensurepip --version >/dev/null 2>&1 || [ "$$(id -u)" != 0 ] || \
+	    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; }; \
+	  python3 -m venv "$(GRPC)" >/dev/null && \
+	  "$(GRPC)/bin/pip" install --quiet grpcio grpcio-health-checking || \
+	  echo "no grpcio: the tests that need it will be skipped"; }
 
 check: ## Formatting, lints, and every example
 	$(CARGO) fmt --all --check

@@ -35,6 +35,8 @@ pub(crate) struct ConnectionState {
     phase: Cell<Phase>,
     /// The drain's deadline has passed: what runs must end.
     cut: Cell<bool>,
+    /// No wait of its exchange is longer.
+    end: Cell<Option<Instant>>,
     pub(crate) entrance: Rc<Entrance>,
     /// Where its exchange was sent last.
     server: RefCell<Option<Rc<KnownServer>>>,
@@ -59,6 +61,7 @@ impl ConnectionState {
             });
         }
         if phase == Phase::Idle {
+            self.end.set(None);
             self.server.take();
         }
     }
@@ -89,10 +92,15 @@ impl ConnectionState {
         self.cut.get()
     }
 
+    /// Whatever its exchange waits for, it waits no longer than until then.
+    pub(crate) fn end_by(&self, end: Option<Instant>) {
+        self.end.set(end);
+    }
+
     /// Waits until `deadline`, unless the connection has to end now.
     pub(crate) fn allow_until(&self, deadline: Instant) {
         if !self.cut.get() {
-            self.timer.set(deadline);
+            self.timer.set(self.end.get().map_or(deadline, |end| end.min(deadline)));
         }
     }
 }
@@ -123,6 +131,7 @@ impl Registry {
             timer: self.timers.borrow_mut().pop().unwrap_or_default(),
             phase: Cell::new(Phase::Idle),
             cut: Cell::new(false),
+            end: Cell::new(None),
             entrance,
             server: RefCell::new(None),
             trunk,

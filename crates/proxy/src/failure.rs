@@ -96,6 +96,22 @@ pub enum Reason {
     UpstreamReset,
     /// The server closed the connection before the response head.
     UpstreamClosed,
+    /// The server did not take the stream: it has no room for it (RFC 9113 §8.7).
+    StreamRefused,
+    /// The server said that it ends the connection before it took the request (RFC 9113 §6.8).
+    UpstreamGoaway,
+    /// The server asks for less (`ENHANCE_YOUR_CALM`).
+    UpstreamCalm,
+    /// The server broke the rules of HTTP/2, or says that we did.
+    UpstreamProtocol,
+    /// The server did not say in time that it is still there.
+    UpstreamSilent,
+    /// The request cannot be said in the server's version of HTTP.
+    Unspeakable,
+    /// The server takes no tunnels in its version of HTTP.
+    NoTunnel,
+    /// The client of a call does not wait any more (`grpc-timeout`).
+    DeadlineExceeded,
     /// The response head breaks a rule.
     BadResponse(ResponseError),
     /// The response head did not come in time.
@@ -153,6 +169,9 @@ impl Reason {
             | Self::QueueTimeout
             | Self::BreakerOpen
             | Self::ServerConnections
+            | Self::StreamRefused
+            | Self::UpstreamGoaway
+            | Self::UpstreamCalm
             | Self::OutOfDescriptors => 503,
             Self::ConnectRefused
             | Self::ConnectFailed
@@ -162,10 +181,14 @@ impl Reason {
             | Self::UpstreamTlsHandshake
             | Self::UpstreamReset
             | Self::UpstreamClosed
+            | Self::UpstreamProtocol
             | Self::ResponseTruncated
             | Self::BadResponse(_) => 502,
+            Self::Unspeakable | Self::NoTunnel => 501,
             Self::ConnectTimeout
             | Self::UpstreamTlsTimeout
+            | Self::UpstreamSilent
+            | Self::DeadlineExceeded
             | Self::ResponseTimeout
             | Self::UpstreamIdle => 504,
         }
@@ -201,6 +224,14 @@ impl Reason {
             Self::UpstreamTlsTimeout => "upstream_tls_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamClosed => "upstream_closed",
+            Self::StreamRefused => "stream_refused",
+            Self::UpstreamGoaway => "upstream_goaway",
+            Self::UpstreamCalm => "upstream_calm",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamSilent => "upstream_silent",
+            Self::Unspeakable => "unspeakable",
+            Self::NoTunnel => "no_tunnel",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::BadResponse(_) => "bad_response",
             Self::ResponseTimeout => "response_timeout",
             Self::UpstreamIdle => "upstream_idle_timeout",
@@ -225,8 +256,13 @@ impl Reason {
             Self::UpstreamReset | Self::UpstreamClosed | Self::ResponseTruncated => {
                 Some(FailureKind::Reset)
             }
-            Self::BadResponse(_) => Some(FailureKind::Malformed),
-            Self::ResponseTimeout | Self::UpstreamIdle => Some(FailureKind::Timeout),
+            Self::BadResponse(_) | Self::UpstreamProtocol => Some(FailureKind::Malformed),
+            Self::ResponseTimeout | Self::UpstreamIdle | Self::UpstreamSilent => {
+                Some(FailureKind::Timeout)
+            }
+            Self::StreamRefused | Self::UpstreamGoaway | Self::UpstreamCalm => {
+                Some(FailureKind::Refused)
+            }
             _ => None,
         }
     }
@@ -242,7 +278,12 @@ impl Reason {
             | Self::UpstreamTlsName
             | Self::UpstreamTlsHandshake
             | Self::UpstreamTlsTimeout => on.connect,
-            Self::UpstreamReset | Self::UpstreamClosed => on.reset,
+            Self::UpstreamReset
+            | Self::UpstreamClosed
+            | Self::StreamRefused
+            | Self::UpstreamGoaway
+            | Self::UpstreamCalm
+            | Self::UpstreamSilent => on.reset,
             Self::ResponseTimeout | Self::UpstreamIdle => on.timeout,
             // These say nothing about the next server.
             Self::OutOfDescriptors | Self::ServerConnections => true,
@@ -273,6 +314,9 @@ impl Reason {
             | Self::BreakerOpen
             | Self::ServerConnections
             | Self::OutOfDescriptors
+            | Self::Unspeakable
+            | Self::NoTunnel
+            | Self::DeadlineExceeded
             | Self::Panicked => Fault::Proxy,
             _ => Fault::Upstream,
         }
@@ -320,6 +364,8 @@ mod tests {
                 R::UpstreamTlsHandshake,
                 R::UpstreamTlsTimeout,
             ],
+            [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
+            [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::NoRoute, R::NoServers],
         ]
         .concat()

@@ -19,6 +19,7 @@ use crate::counters::ServerCounters;
 use crate::http::queue::Queue;
 use crate::http::upstream::UpstreamConnection;
 use crate::http::upstream::conn_pool::ConnPool;
+use crate::http::upstream::h2::Links;
 use crate::shared::{ListenerKey, Publication};
 use crate::snapshot::{PoolSettings, Snapshot, Target};
 
@@ -46,6 +47,8 @@ pub struct PoolState {
     /// Servers by the hash of their key, if clients are bound to them by a cookie.
     by_hash: RefCell<HashMap<u64, ServerId>>,
     pub(crate) idle: RefCell<ConnPool<Box<UpstreamConnection>>>,
+    /// Connections that many exchanges share.
+    pub(crate) links: Rc<Links>,
     /// By slot of the server.
     known: RefCell<Vec<Rc<KnownServer>>>,
 }
@@ -151,6 +154,7 @@ impl PoolState {
             by_hash: RefCell::default(),
             balancer: RefCell::new(Pool::new(shared.clone(), algorithm, seed)),
             idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
+            links: Rc::default(),
             known: RefCell::new(Vec::new()),
         }
     }
@@ -192,6 +196,7 @@ impl PoolState {
         idle.keep_most(settings.config.keep_alive.idle_max as usize);
         let forgets = plant::is(Bug::ReuseOfAnotherServer);
         idle.keep_of(|id| forgets || balancer.server(id).is_some());
+        self.links.keep_of(|id| balancer.server(id).is_some());
         let pairs = settings.targets.iter().zip(shared);
         let by_key: HashMap<&str, _> = pairs.map(|pair| (&*pair.0.key, pair)).collect();
         let mut known = self.known.borrow_mut();
@@ -337,7 +342,9 @@ impl Leased {
     fn may_connect(&self, most: u32) -> bool {
         let balancer = self.pool.balancer.borrow();
         let open = balancer.server(self.server).map_or(0, |server| server.shared.connections());
-        open < most || self.pool.idle.borrow().newest(self.server).is_some()
+        open < most
+            || self.pool.idle.borrow().newest(self.server).is_some()
+            || self.pool.links.has_room(self.server, evenkeel_runtime::now())
     }
 
     /// It was not used at all.

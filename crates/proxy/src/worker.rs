@@ -305,6 +305,7 @@ impl Worker {
         let now = runtime::now();
         for pool in self.generation().pools() {
             pool.idle.borrow_mut().sweep(|connection| !all && connection.is_usable(now));
+            pool.links.sweep(now, all);
         }
     }
 }

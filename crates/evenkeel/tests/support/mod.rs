@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod authority;
+pub mod h2;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -15,6 +15,7 @@ use evenkeel_codec::ResponseHead;
 use evenkeel_runtime::TcpStream;
 
 use crate::http::multiplex::ServerStream;
+use crate::http::multiplex::client::{ClientStream, Loss};
 use crate::tls::TlsStream;
 
 /// See the module's head. A write that is pending is repeated with the same bytes at its beginning,
@@ -27,6 +28,8 @@ pub(crate) enum Channel {
     /// A connection whose streams are channels of their own.
     #[cfg(feature = "http3")]
     Quic(quic::Ends),
+    /// One request to a server that is spoken to in HTTP/2.
+    Request(Box<ClientStream>),
 }
 
 /// The same expression on whichever kind it is.
@@ -38,6 +41,7 @@ macro_rules! on {
             Channel::Stream($stream) => $what,
             #[cfg(feature = "http3")]
             Channel::Quic($stream) => $what,
+            Channel::Request($stream) => $what,
         }
     };
 }
@@ -132,11 +136,20 @@ impl Channel {
         on!(self, stream => stream.abort());
     }
 
+    /// How a request's stream failed, if it is one and has.
+    pub(crate) fn loss(&self) -> Option<Loss> {
+        match self {
+            Self::Request(stream) => stream.loss(),
+            _ => None,
+        }
+    }
+
     /// See [`TcpStream::peer_took_nothing_since`].
     pub(crate) fn peer_took_nothing_since(&self, written_before: u64) -> bool {
         match self {
             Self::Plain(stream) => stream.peer_took_nothing_since(written_before),
             Self::Tls(stream) => stream.peer_took_nothing_since(written_before),
+            Self::Request(stream) => stream.was_not_processed(),
             _ => false, // asked of connections to servers
         }
     }

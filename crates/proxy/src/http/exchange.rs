@@ -21,6 +21,7 @@ use crate::http::downstream::h1::Next;
 #[cfg(feature = "fault-injection")]
 use crate::http::fault;
 use crate::http::forwarded::{self, RequestId};
+use crate::http::grpc::Call;
 use crate::http::interim::Interims;
 use crate::http::{challenge, hops, local_reply, tries};
 use crate::policy::Chain;
@@ -44,6 +45,8 @@ pub(crate) struct Exchange<'c> {
     /// The peer may speak for its client.
     pub(crate) trusted: bool,
     pub(crate) request_id: RequestId,
+    /// It is a call of gRPC.
+    pub(crate) call: Option<Call>,
     pub(crate) route: Option<RouteId>,
     /// Bytes of the path matched by the route's prefix.
     pub(crate) prefix_len: usize,
@@ -86,6 +89,7 @@ impl<'c> Exchange<'c> {
             client,
             trusted: false,
             request_id: RequestId::default(),
+            call: None,
             route: None,
             prefix_len: 0,
             pool: None,
@@ -218,6 +222,8 @@ pub(crate) async fn lose(exchange: &mut Exchange<'_>, panic: &runtime::Panic) ->
 async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     exchange.received = matches!(exchange.head.body, BodyLength::None | BodyLength::Exact(0));
     forwarded::identify(exchange);
+    exchange.call = Call::of(&exchange.head, exchange.buffer.all(), exchange.started);
+    exchange.connection.state.end_by(exchange.call.and_then(Call::deadline));
     #[cfg(feature = "fault-injection")]
     fault::inject(exchange);
     hops::refuse_loop(&exchange.head, exchange.buffer.all())?;

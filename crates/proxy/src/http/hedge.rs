@@ -20,8 +20,9 @@ use crate::http::body::{Pump, Sink, Source};
 use crate::http::client_watch::ClientWatch;
 use crate::http::exchange::Exchange;
 use crate::http::upstream::connect::{self, Progress};
+use crate::http::upstream::h2;
 use crate::http::upstream::{self, Arrived, Attempt, Flight, Verdict};
-use crate::http::{forwarded, tries};
+use crate::http::{forwarded, grpc, tries};
 use crate::snapshot::PoolSettings;
 
 /// One of the two.
@@ -31,14 +32,15 @@ pub(super) struct Runner {
     stage: Stage,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Channel, Reason>>>>;
+/// A connection and its count, or a stream of one that counts itself.
+type Opened = (Channel, Option<Connection>);
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Reason>>>>;
 
 #[allow(clippy::large_enum_variant)] // two of them, in a race that is in a box as a whole
 enum Stage {
     Connecting {
         opening: Opening,
         progress: Rc<Progress>,
-        counted: Connection,
         until: Instant,
     },
     /// `request` is what is still to be written.
@@ -49,7 +51,7 @@ enum Stage {
 }
 
 enum Event {
-    Connected(Result<Channel, Reason>),
+    Connected(Result<Opened, Reason>),
     Arrived(Arrived),
 }
 
@@ -88,17 +90,13 @@ impl Runner {
             runner.start(exchange, settings);
             return Ok(runner);
         }
-        let counted = match connect::count(&lease) {
-            Ok(counted) => counted,
+        let progress = Rc::new(Progress::default());
+        let opening = match opening(exchange, settings, &lease, progress.clone()) {
+            Ok(opening) => opening,
             Err(failure) => return Err((lease, failure)),
         };
-        let (worker, known) = (exchange.connection.worker.clone(), lease.known().clone());
-        let (tls, progress) = (settings.tls.clone(), Rc::new(Progress::default()));
-        let told = progress.clone();
-        let opening = async move { connect::open(&worker, tls.as_deref(), &known, &told).await };
-        let opening = Box::pin(opening);
         let until = now + settings.config.timeouts.connect;
-        let stage = Stage::Connecting { opening, progress, counted, until };
+        let stage = Stage::Connecting { opening, progress, until };
         Ok(Self { lease, begun: now, stage })
     }
 
@@ -172,6 +170,25 @@ impl Runner {
     }
 }
 
+/// A connection for the one that is asked now.
+fn opening(
+    exchange: &Exchange<'_>,
+    settings: &PoolSettings,
+    lease: &Leased,
+    progress: Rc<Progress>,
+) -> Result<Opening, Failure> {
+    if h2::may_speak(settings) {
+        return Ok(Box::pin(h2::second(exchange, lease)?));
+    }
+    let counted = connect::count(lease)?;
+    let (worker, known) = (exchange.connection.worker.clone(), lease.known().clone());
+    let tls = settings.tls.clone();
+    Ok(Box::pin(async move {
+        let opened = connect::open(&worker, tls.as_deref(), &known, &progress, true).await;
+        opened.map(|channel| (channel, Some(counted)))
+    }))
+}
+
 /// Asks `second` too and waits for the first good head of the two: how that attempt ended, whose it
 /// is, and when that one was asked.
 pub(super) async fn race(
@@ -238,8 +255,8 @@ impl Race<'_> {
     ) -> Option<Ended> {
         let runner = self.runners.get_mut(who)?.as_mut()?;
         let failure = match event {
-            Event::Connected(Ok(stream)) => {
-                self.run(exchange, who, stream);
+            Event::Connected(Ok(opened)) => {
+                self.run(exchange, who, opened);
                 return None;
             }
             Event::Connected(Err(reason)) => Failure::unsent(reason),
@@ -259,10 +276,9 @@ impl Race<'_> {
     }
 
     /// The second one is connected.
-    fn run(&mut self, exchange: &Exchange<'_>, who: usize, stream: Channel) {
+    fn run(&mut self, exchange: &Exchange<'_>, who: usize, (stream, counted): Opened) {
         let Some(place) = self.runners.get_mut(who) else { return };
-        let Some(Runner { lease, begun, stage: Stage::Connecting { counted, .. } }) = place.take()
-        else {
+        let Some(Runner { lease, begun, stage: Stage::Connecting { .. } }) = place.take() else {
             return;
         };
         let connection = connect::into_connection(stream, self.settings, counted);
@@ -275,11 +291,11 @@ impl Race<'_> {
     fn finish(&mut self, exchange: &mut Exchange<'_>, who: usize) -> Option<Ended> {
         let Runner { mut lease, begun, stage } = self.runners.get_mut(who)?.take()?;
         let Stage::Running { flight, .. } = stage else { return None };
-        let status = flight.head.status;
+        let status = grpc::status(exchange, &flight.head, flight.buffer.all());
         let retried = self.settings.config.retry.on.statuses.contains(&status);
         let is_alone = self.runners.iter().all(Option::is_none);
         if !is_alone && (retried || matches!(status, 502..=504)) {
-            tries::judge(&mut lease, &flight.head, begun);
+            tries::judge(&mut lease, &flight.head, status, begun);
             flight.give_up(exchange);
             return None;
         }

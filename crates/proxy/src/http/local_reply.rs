@@ -11,10 +11,13 @@ use evenkeel_runtime::{self as runtime, TcpStream};
 use crate::failure::{Failure, Reason};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
-use crate::http::{alt_svc, forwarded, interim};
+use crate::http::{alt_svc, forwarded, grpc, interim};
 
 /// Answers a failed exchange. Nothing is written when the client cannot or must not see it.
-pub(crate) async fn send(exchange: &mut Exchange<'_>, failure: Failure) -> Next {
+pub(crate) async fn send(exchange: &mut Exchange<'_>, mut failure: Failure) -> Next {
+    if failure.reason != Reason::ClientGone && grpc::is_over(exchange) {
+        failure.reason = Reason::DeadlineExceeded; // whatever was waited for
+    }
     exchange.failure = Some(failure.reason);
     if failure.reason == Reason::ClientGone {
         return Next::Close;
@@ -142,14 +145,29 @@ struct Reply<'r> {
 
 async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool) -> Next {
     skip_received_body(exchange);
+    exchange.connection.state.end_by(None); // there is something to tell
     let persist = may_persist && exchange.may_persist();
+    let code = match exchange.call {
+        Some(_) if reply.status >= 300 => Some(grpc::code(exchange.failure, reply.status)),
+        _ => None,
+    };
+    let (status, body) = match code {
+        Some(_) => (200, &[][..]),
+        None => (reply.status, reply.body),
+    };
     let worker = exchange.connection.worker.clone();
     let mut out = worker.stock.take_scratch();
-    forwarded::write_status(&mut out, reply.status);
+    forwarded::write_status(&mut out, status);
     out.extend_from_slice(b"date: ");
     out.extend_from_slice(httpdate::fmt_http_date(runtime::wall_clock()).as_bytes());
     out.extend_from_slice(b"\r\n");
-    if !reply.content_type.is_empty() {
+    if let Some(code) = code {
+        let word = if reply.word.is_empty() { "evenkeel" } else { reply.word };
+        let text = format!(
+            "content-type: application/grpc\r\ngrpc-status: {code}\r\ngrpc-message: {word}\r\n"
+        );
+        out.extend_from_slice(text.as_bytes());
+    } else if !reply.content_type.is_empty() {
         out.extend_from_slice(b"content-type: ");
         out.extend_from_slice(reply.content_type.as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -176,16 +194,16 @@ async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool
     }
     forwarded::write_connection(&mut out, exchange, persist);
     // RFC 9110 §8.6: no length on a 204; §15.4.5: none needed on a 304.
-    if !matches!(reply.status, 204 | 304) {
+    if !matches!(status, 204 | 304) {
         out.extend_from_slice(b"content-length: ");
-        forwarded::write_number(&mut out, reply.body.len() as u64);
+        forwarded::write_number(&mut out, body.len() as u64);
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    if !exchange::is_head(exchange) && !matches!(reply.status, 204 | 304) {
-        out.extend_from_slice(reply.body);
+    if !exchange::is_head(exchange) && !matches!(status, 204 | 304) {
+        out.extend_from_slice(body);
     }
-    exchange.status = reply.status;
+    exchange.status = status;
     let written = interim::write_all(exchange, &out).await;
     worker.stock.give_scratch(out);
     match written {

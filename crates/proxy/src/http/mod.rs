@@ -10,6 +10,7 @@ pub(crate) mod exchange;
 #[cfg(feature = "fault-injection")]
 mod fault;
 pub(crate) mod forwarded;
+pub(crate) mod grpc;
 pub(crate) mod heads;
 mod hedge;
 pub(crate) mod hops;

@@ -67,15 +67,17 @@ impl Patience {
     pub(crate) fn new(exchange: &Exchange<'_>, pool: &PoolTimeouts) -> Self {
         let client: Option<&ListenerTimeouts> =
             exchange.listener().map(|listener| &listener.config.timeouts);
+        // Either side of a stream may be silent for as long as both sides of a tunnel.
+        let silence = exchange.call.map(|_| pool.tunnel);
         Self {
             last: runtime::now(),
             seen: (0, 0),
-            body_idle: client.map_or(Duration::ZERO, |c| c.body_idle),
-            body_rate_min: client.map_or(0, |c| c.body_rate_min),
+            body_idle: silence.or(client.map(|c| c.body_idle)).unwrap_or_default(),
+            body_rate_min: client.filter(|_| silence.is_none()).map_or(0, |c| c.body_rate_min),
             send_idle: client.map_or(Duration::ZERO, |c| c.send_idle),
             send_rate_min: client.map_or(0, |c| c.send_rate_min),
             first_byte: pool.first_byte,
-            server_idle: pool.idle,
+            server_idle: silence.unwrap_or(pool.idle),
             sent_at: None,
             alarm: None,
             awaits_continue: exchange.head.expects_continue,

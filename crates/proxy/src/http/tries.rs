@@ -20,7 +20,7 @@ use crate::http::client_watch::ClientWatch;
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
 use crate::http::upstream::{self, Answer, Attempt};
-use crate::http::{hedge, queue, relay};
+use crate::http::{grpc, hedge, queue, relay};
 use crate::snapshot::PoolSettings;
 
 /// Tries servers until one answers or another try is not allowed, then passes its answer on.
@@ -163,8 +163,8 @@ impl<'p> Tries<'p> {
             }
             match self.ask(exchange, pump, lease).await {
                 (Attempt::Answered(answer), mut lease, begun) => {
-                    let status = answer.head.status;
-                    let latency = judge(&mut lease, &answer.head, begun);
+                    let status = grpc::status(exchange, &answer.head, answer.buffer.all());
+                    let latency = judge(&mut lease, &answer.head, status, begun);
                     let found = Found { lease, answer, latency };
                     if !self.may_improve_on(exchange, status, pump) {
                         return Ok(found);
@@ -316,7 +316,10 @@ impl<'p> Tries<'p> {
 
     fn may_retry(&self, exchange: &Exchange<'_>, failure: Failure, pump: &Pump) -> bool {
         let retry = &self.settings.config.retry;
-        if !failure.reason.is_among(&retry.on) || exchange.connection.state.is_cut() {
+        if !failure.reason.is_among(&retry.on)
+            || exchange.connection.state.is_cut()
+            || grpc::is_over(exchange)
+        {
             return false;
         }
         match failure.retry {
@@ -403,12 +406,17 @@ impl Last {
 const SHORT: u64 = 64 * 1024;
 
 /// Counts an answer, and says what its head tells about the server; how long it took.
-pub(super) fn judge(lease: &mut Leased, head: &ResponseHead, begun: Instant) -> Duration {
-    let status = head.status;
+/// `status` is what it says of itself, in whichever words.
+pub(super) fn judge(
+    lease: &mut Leased,
+    head: &ResponseHead,
+    status: u16,
+    begun: Instant,
+) -> Duration {
     let now = runtime::now();
     let latency = now.saturating_duration_since(begun);
     let counters = &lease.known().counters;
-    count_status(&counters.statuses, status);
+    count_status(&counters.statuses, head.status);
     counters.latency.record(latency);
     let outcome = Outcome::of_status(status, latency);
     // A good head is no success yet: what follows may break off. Only a tunnel has no end to wait
@@ -428,7 +436,8 @@ async fn pass_on(
 ) -> Result<Next, Failure> {
     let Found { lease, answer, latency } = found;
     exchange.first_byte = Some(latency);
-    let outcome = Outcome::of_status(answer.head.status, latency);
+    let status = grpc::status(exchange, &answer.head, answer.buffer.all());
+    let outcome = Outcome::of_status(status, latency);
     match relay::relay(exchange, &lease, answer, pump).await {
         relay::End::Complete(next) => {
             lease.finish(outcome, runtime::now());
@@ -467,8 +476,8 @@ pub(super) fn blame(exchange: &Exchange<'_>, lease: Leased, failure: Failure, be
 
 fn note_failure(exchange: &Exchange<'_>, lease: Leased, reason: Reason, latency: Duration) {
     let Some(kind) = reason.kind() else { return };
-    if exchange.connection.state.is_cut() {
-        return; // a drain came to its end, not the server's patience
+    if exchange.connection.state.is_cut() || grpc::is_over(exchange) {
+        return; // a drain came to its end, or the client's own deadline
     }
     let now = runtime::now();
     tell(exchange, lease.known(), reason, now);

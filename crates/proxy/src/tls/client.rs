@@ -28,6 +28,8 @@ const NAMES_SHOWN: usize = 8;
 pub struct ClientTls {
     /// For connections over TCP, and over QUIC.
     pub config: Arc<ClientConfig>,
+    /// The same, offering HTTP/1 alone.
+    h1: Arc<ClientConfig>,
     /// The name asked for and verified, instead of the server's own.
     pub name: Option<ServerName<'static>>,
     /// HTTP/2 it must be.
@@ -87,20 +89,26 @@ impl ClientTls {
             PoolProtocol::H3 => &[b"h3"],
         };
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
-        Ok(Self { config: Arc::new(config), name, needs_h2: protocol == PoolProtocol::H2 })
+        let mut h1 = config.clone();
+        h1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let (config, h1) = (Arc::new(config), Arc::new(h1));
+        Ok(Self { config, h1, name, needs_h2: protocol == PoolProtocol::H2 })
     }
 
-    /// A connection to a server of this name, before its handshake.
+    /// A connection to a server of this name, before its handshake. With `h1`, other versions of HTTP
+    /// are not offered.
     pub(crate) fn connect(
         &self,
         tcp: TcpStream,
         own: Option<&ServerName<'static>>,
+        h1: bool,
     ) -> Result<TlsStream, Complaint> {
         let Some(name) = self.name.as_ref().or(own) else {
             let text = "its name is none that a certificate can have; give the pool `tls.sni`";
             return Err(Complaint { reason: Reason::UpstreamTlsName, text: text.into() });
         };
-        let session = ClientConnection::new(self.config.clone(), name.clone());
+        let config = if h1 { &self.h1 } else { &self.config };
+        let session = ClientConnection::new(config.clone(), name.clone());
         let session = session.map_err(|error| Complaint::of(&error))?;
         Ok(TlsStream::new(tcp, session.into()))
     }

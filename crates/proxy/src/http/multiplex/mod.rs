@@ -2,6 +2,7 @@
 //! once on one connection. Everything behind it reads and writes HTTP/1 messages (`docs/decisions`);
 //! this is where the two meet.
 
+pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod framing;
 mod server_stream;

@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Instant;
 
 use evenkeel_balancer::Connection;
 use evenkeel_runtime::{self as runtime, ConnectOptions, TcpStream};
@@ -27,15 +28,10 @@ pub(super) async fn connect(
 ) -> Result<Box<UpstreamConnection>, Failure> {
     let counted = count(lease)?;
     let state = &exchange.connection.state;
-    let retry = &settings.config.retry;
-    let mut limit = settings.config.timeouts.connect;
-    if let Some(time) = retry.try_timeout.filter(|_| exchange.tries <= retry.attempts) {
-        limit = limit.min(time);
-    }
-    state.allow_until(runtime::now() + limit);
+    state.allow_until(limit(exchange, settings));
     let progress = Progress::default();
     let worker = &exchange.connection.worker;
-    let mut opening = pin!(open(worker, settings.tls.as_deref(), lease.known(), &progress));
+    let mut opening = pin!(open(worker, settings.tls.as_deref(), lease.known(), &progress, true));
     let opened = poll_fn(|cx| {
         if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
             return Poll::Ready(Some(opened));
@@ -45,8 +41,16 @@ pub(super) async fn connect(
     match opened.await {
         None => Err(Failure::unsent(progress.is_late(lease.known()))),
         Some(Err(reason)) => Err(Failure::unsent(reason)),
-        Some(Ok(stream)) => Ok(into_connection(stream, settings, counted)),
+        Some(Ok(stream)) => Ok(into_connection(stream, settings, Some(counted))),
     }
+}
+
+/// When a connection has to stand.
+pub(super) fn limit(exchange: &Exchange<'_>, settings: &PoolSettings) -> Instant {
+    let retry = &settings.config.retry;
+    let limit = settings.config.timeouts.connect;
+    let own = retry.try_timeout.filter(|_| exchange.tries <= retry.attempts);
+    runtime::now() + own.map_or(limit, |time| limit.min(time))
 }
 
 /// Counts a connection that is about to be opened. At the server's limit, one that is kept makes
@@ -74,12 +78,14 @@ impl Progress {
     }
 }
 
-/// Tries one address after the other; has no time limit of its own.
+/// Tries one address after the other; has no time limit of its own. With `h1`, HTTP/1 is to be spoken
+/// on it whatever the pool would rather.
 pub(crate) async fn open(
     worker: &Worker,
     tls: Option<&ClientTls>,
     known: &KnownServer,
     progress: &Progress,
+    h1: bool,
 ) -> Result<Channel, Reason> {
     let options = ConnectOptions::default();
     let mut last = Reason::ConnectFailed;
@@ -93,7 +99,7 @@ pub(crate) async fn open(
         };
         let Some(tls) = tls else { return Ok(Channel::Plain(tcp)) };
         progress.shaking.set(true);
-        match shake_hands(tls, tcp, known).await {
+        match shake_hands(tls, tcp, known, h1).await {
             Ok(stream) => return Ok(Channel::Tls(stream)),
             Err(complaint) => {
                 last = complaint.reason;
@@ -109,8 +115,9 @@ async fn shake_hands(
     tls: &ClientTls,
     tcp: TcpStream,
     known: &KnownServer,
+    h1: bool,
 ) -> Result<Box<TlsStream>, Complaint> {
-    let stream = Box::new(tls.connect(tcp, known.target.name.as_ref())?);
+    let stream = Box::new(tls.connect(tcp, known.target.name.as_ref(), h1)?);
     let shaken = poll_fn(|cx| stream.poll_handshake(cx)).await;
     shaken.map_err(|error| Complaint::of_io(&error))?;
     match tls.complain(&stream) {
@@ -119,11 +126,11 @@ async fn shake_hands(
     }
 }
 
-/// A connection that has just been opened.
+/// A connection that has just been opened, or a stream of one that is counted already.
 pub(crate) fn into_connection(
     stream: Channel,
     settings: &PoolSettings,
-    counted: Connection,
+    counted: Option<Connection>,
 ) -> Box<UpstreamConnection> {
     let now = runtime::now();
     let keep = &settings.config.keep_alive;

@@ -10,6 +10,7 @@ use evenkeel_codec::{HeadLimits, Method, Parse, RequestContext, ResponseError, R
 
 use super::{Answer, UpstreamConnection};
 use crate::buffer::Buffer;
+use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::failure::Reason;
 use crate::http::exchange::Exchange;
@@ -17,7 +18,12 @@ use crate::http::interim;
 use crate::tls;
 
 /// Largest response head: 64 KiB in 200 fields. Beyond: 502.
-const RESPONSE_LIMITS: HeadLimits = HeadLimits { head: 64 * 1024, line: 16 * 1024, fields: 200 };
+pub(crate) const RESPONSE_LIMITS: HeadLimits =
+    HeadLimits { head: 64 * 1024, line: 16 * 1024, fields: 200 };
+
+/// Connections that may say GOAWAY before they take a request, one after the other: a busy server
+/// that ends each after so many requests does this to whoever is in the way.
+const GOAWAYS_MAX: u32 = 8;
 
 /// See the module's head.
 pub(crate) struct Flight {
@@ -128,6 +134,9 @@ impl Flight {
 
     /// Before the head was complete.
     fn lost(&mut self, error: &io::Error) -> Arrived {
+        if let Some(loss) = self.connection.stream.loss() {
+            return Arrived::Lost { reason: loss.reason, closed: loss.unprocessed };
+        }
         if let Some(refusal) = tls::refusal(error).filter(|_| !self.reused && !self.answered) {
             self.complaint = Some(refusal.text);
             return Arrived::Lost { reason: refusal.reason, closed: false };
@@ -181,6 +190,17 @@ impl Flight {
         exchange.head.upgrade.is_some_and(|offered| {
             self.head.is_upgrade_to(self.buffer.filled(), offered.of(exchange.buffer.all()))
         })
+    }
+
+    /// How often its request may go out again at once, its loss being nobody's fault.
+    pub(crate) fn repeats_max(&self, reason: Reason, unsent: bool) -> u32 {
+        match (&self.connection.stream, reason) {
+            (Channel::Request(_), Reason::UpstreamGoaway) if unsent => GOAWAYS_MAX,
+            (Channel::Request(_), Reason::Unspeakable | Reason::UpstreamCalm) => 0,
+            (Channel::Request(_), _) => u32::from(unsent),
+            // A kept connection that was closed before anything came.
+            _ => u32::from(self.reused && !self.answered),
+        }
     }
 
     /// Nothing of the request has been written.

@@ -4,6 +4,7 @@
 pub(crate) mod conn_pool;
 pub(crate) mod connect;
 mod flight;
+pub(crate) mod h2;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{
     BodyLength, ChunkedDecoder, Field, Known, RequestContext, ResponseHead, TrailerLimits,
 };
+use evenkeel_config::model::PoolProtocol;
 use evenkeel_runtime as runtime;
 
 pub(crate) use self::flight::{Arrived, Flight, Verdict, context};
@@ -43,8 +45,8 @@ pub(crate) struct UpstreamConnection {
     /// How long it is kept without a request; the server may have asked for less.
     idle_max: Duration,
     age_max: Duration,
-    /// Counts it, for as long as it is open.
-    counted: Connection,
+    /// Counts it, for as long as it is open; a stream's connection counts itself.
+    counted: Option<Connection>,
 }
 
 impl UpstreamConnection {
@@ -53,7 +55,7 @@ impl UpstreamConnection {
     pub(crate) fn is_usable(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.idle_since) < self.idle_max
             && now.saturating_duration_since(self.opened) < self.age_max
-            && self.counted.is_trusted()
+            && self.counted.as_ref().is_some_and(Connection::is_trusted)
             && (!self.stream.has_input() || plant::is(Bug::ReuseUnread))
     }
 
@@ -109,18 +111,21 @@ pub(crate) async fn send(
         exchange.server = Some(known.clone());
     }
     let mut fresh = false;
+    let mut repeats: u32 = 0;
     loop {
         if flight.is_none() {
-            let kept = if fresh { None } else { take_kept(exchange, settings, lease, pump) };
-            let reused = kept.is_some();
-            exchange.reused = reused;
-            let connection = match kept {
-                Some(connection) => connection,
-                None => match connect::connect(exchange, settings, lease).await {
-                    Ok(connection) => connection,
-                    Err(failure) => return Attempt::ServerFailed(failure),
-                },
+            let shares = h2::may_speak(settings) && exchange.head.upgrade.is_none();
+            let shared = if shares { h2::take(settings, lease) } else { None };
+            let kept = || if fresh { None } else { take_kept(exchange, settings, lease, pump) };
+            let reached = match shared.or_else(|| kept().map(|kept| (kept, true))) {
+                Some(reached) => Ok(reached),
+                None => reach(exchange, settings, lease).await,
             };
+            let (connection, reused) = match reached {
+                Ok(reached) => reached,
+                Err(failure) => return Attempt::ServerFailed(failure),
+            };
+            exchange.reused = reused;
             count_try(&known.counters, reused);
             *flight = Some(Flight::new(exchange, connection, reused));
         }
@@ -140,16 +145,17 @@ pub(crate) async fn send(
                     || reason == Reason::UpstreamTlsHandshake;
                 let idempotent = exchange.head.method.is_idempotent();
                 let may_repeat = idempotent || unsent || plant::is(Bug::RepeatsPosts);
-                let died_idle = ended.reused && !ended.answered;
+                let repeats_max = ended.repeats_max(reason, unsent);
                 if let Some(complaint) = ended.give_up(exchange) {
                     known.complain(complaint);
                 }
-                if died_idle && pump.is_replayable() && may_repeat {
+                if repeats < repeats_max && pump.is_replayable() && may_repeat {
                     // The server is not to blame.
                     known.counters.stale.add(1);
                     let head = pump.replay(Vec::new());
                     pump.replay(head);
                     fresh = true;
+                    repeats = repeats.saturating_add(1);
                     continue;
                 }
                 let failure = if unsent { Failure::unsent(reason) } else { Failure::sent(reason) };
@@ -164,6 +170,22 @@ pub(crate) async fn send(
                 return Attempt::ClientFailed(Failure::new(reason));
             }
         }
+    }
+}
+
+/// A new connection to the server, or a stream of one that others have; and whether they had it
+/// before.
+async fn reach(
+    exchange: &Exchange<'_>,
+    settings: &PoolSettings,
+    lease: &Leased,
+) -> Result<(Box<UpstreamConnection>, bool), Failure> {
+    // What becomes a tunnel is better off with a connection of its own, where there may be one.
+    let is_tunnel =
+        settings.config.protocol == PoolProtocol::Auto && exchange.head.upgrade.is_some();
+    match h2::may_speak(settings) && !is_tunnel {
+        true => Box::pin(h2::reach(exchange, settings, lease)).await,
+        false => connect::connect(exchange, settings, lease).await.map(|own| (own, false)),
     }
 }
 
@@ -228,6 +250,9 @@ pub(crate) fn discard(exchange: &Exchange<'_>, lease: &Leased, answer: Answer, p
 
 /// Keeps a connection for the next request.
 pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head: &ResponseHead) {
+    if let Channel::Request(_) = connection.stream {
+        return; // its connection is kept anyway
+    }
     connection.idle_since = runtime::now();
     if let Some(seconds) = head.keep_alive_timeout {
         // Retire well before the server does, whatever the clocks and the network do.
@@ -239,12 +264,17 @@ pub(crate) fn keep(lease: &Leased, mut connection: Box<UpstreamConnection>, head
     }
 }
 
-/// A kept connection for a request that can be sent again.
+/// A kept connection, or a stream of one, for a request that can be sent again.
 pub(crate) fn take_any_kept(
     lease: &Leased,
     settings: &PoolSettings,
 ) -> Option<Box<UpstreamConnection>> {
     let now = runtime::now();
+    if h2::may_speak(settings)
+        && let Some((stream, _)) = h2::take(settings, lease)
+    {
+        return Some(stream);
+    }
     lease.pool().idle.borrow_mut().take(lease.server, |kept| kept.may_serve(lease, settings, now))
 }
 
