@@ -199,10 +199,8 @@ pub async fn whole(body: &mut RecvStream) -> (Vec<u8>, Option<HeaderMap>) {
 pub async fn give(stream: &mut SendStream<Bytes>, mut piece: Bytes, ends: bool) -> bool {
     while !piece.is_empty() {
         stream.reserve_capacity(piece.len());
-        let room = match std::future::poll_fn(|cx| stream.poll_capacity(cx)).await {
-            Some(Ok(room)) => room,
-            _ => return false,
-        };
+        let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+        let Some(Ok(room)) = room else { return false };
         let part = piece.split_to(room.min(piece.len()));
         let last = ends && piece.is_empty();
         if stream.send_data(part, last).is_err() {

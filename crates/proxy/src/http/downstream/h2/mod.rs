@@ -42,6 +42,9 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Bytes of one stream that wait to be written: as many as keep a fast connection busy between two
 /// turns of its task.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What DATA frames that wait to be read may cost, 256 bytes for each short one: streams of gRPC are
+/// made of them, and as many as a stream's window holds are no attack.
+const DATA_BUDGET: usize = 2 * 1024 * 1024;
 /// Longest time for a last word to a client.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// And to one that sends too much: it may not read at all.
@@ -95,6 +98,7 @@ fn settings(listener: &Listener) -> Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(DATA_BUDGET)
         .max_header_list_size(header_list(listener))
         .max_concurrent_reset_streams(RESET_STREAMS)
         .reset_stream_duration(RESET_REMEMBERED)
