@@ -143,6 +143,7 @@ pub(crate) enum Message {
     /// Key material may have changed, or grown old.
     Keys,
     /// An authority is answered this from now on, and nothing else. Told once all workers do.
+    #[cfg_attr(not(feature = "acme"), allow(dead_code, reason = "nobody orders"))]
     Challenges(Challenges, oneshot::Sender<()>),
     Reopen,
     /// Start accepting what was bound.
@@ -226,6 +227,7 @@ impl Handle {
     }
 
     /// Has all workers answer an authority this, and nothing else; ends once they do.
+    #[cfg(feature = "acme")]
     pub(crate) async fn challenges(&self, challenges: Challenges) {
         let (done, told) = oneshot::channel();
         let _ = self.sender.send(Message::Challenges(challenges, done)).await;
