@@ -202,6 +202,36 @@ fn a_flood_of_requests_that_are_given_up_ends_its_connection_alone_rfc_9114_10_5
 }
 
 #[test]
+fn a_message_reaches_a_client_with_little_room_before_the_server_says_more() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = Backend::start(move |_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n");
+        reply(stream, vec![b'x'; 20_000]);
+        reply(stream, "\r\n");
+        held.pass();
+        reply(stream, "0\r\n\r\n");
+        Then::Keep
+    });
+    let (site, proxy) = with_site(&[&backend]);
+    run(async {
+        let endpoint = site.endpoint_with(|transport| {
+            transport.stream_receive_window(2000_u32.into());
+        });
+        let connecting = endpoint.connect(proxy.addresses[0], "localhost").unwrap();
+        let client = Raw::new(limited(connecting).await.unwrap()).await;
+        let (_send, mut receive) = client.send(&headers(&get("/")), true).await;
+        let mut heard = 0;
+        while heard < 20_000 {
+            let piece = limited(receive.read_chunk(4096, true)).await.unwrap().unwrap();
+            heard += piece.bytes.iter().filter(|byte| **byte == b'x').count();
+        }
+        gate.open();
+        while limited(receive.read_chunk(4096, true)).await.unwrap().is_some() {}
+    });
+}
+
+#[test]
 fn malformed_requests_end_their_streams_and_reach_no_server_rfc_9114_4_1_2() {
     let backend = Backend::named("app");
     let (site, proxy) = with_site(&[&backend]);
@@ -507,6 +537,37 @@ fn a_drain_tells_clients_and_lets_requests_finish_rfc_9114_5_2() {
     });
     assert!(proxy.wait().success());
     assert_eq!(backend.count(), 1);
+}
+
+#[test]
+fn an_answer_that_a_drain_finds_under_way_is_delivered_to_its_end_rfc_9114_5_2() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = Backend::start(move |_, stream| {
+        held.pass();
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n");
+        reply(stream, vec![b'x'; 300_000]);
+        Then::Keep
+    });
+    let (site, mut proxy) = with_site(&[&backend]);
+    run(async {
+        let client = Raw::dial(&site, proxy.addresses[0]).await;
+        let (_send, receive) = client.send(&headers(&get("/")), true).await;
+        while backend.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        proxy.signal("-TERM");
+        let mut control = limited(client.connection.accept_uni()).await.unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(&[0x07, 0x01, 0x04]) {
+            let piece = limited(control.read_chunk(100, true)).await.unwrap().unwrap();
+            said.extend_from_slice(&piece.bytes);
+        }
+        gate.open();
+        assert_eq!(answer(receive).await.unwrap().body.len(), 300_000);
+        assert_eq!(client.closed().await, 0x100);
+    });
+    assert!(proxy.wait().success());
 }
 
 #[test]

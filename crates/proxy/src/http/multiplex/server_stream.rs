@@ -42,6 +42,8 @@ pub(crate) struct ServerStream {
     output: RefCell<Output>,
     asked: Asked,
     written: Cell<u64>,
+    /// Bytes that were taken and not yet said to be: the transport still has something of them.
+    owed: Cell<usize>,
     live: Live,
 }
 
@@ -93,6 +95,7 @@ impl ServerStream {
             output: RefCell::new(Output::Head),
             asked,
             written: Cell::new(0),
+            owed: Cell::new(0),
             live,
         }
     }
@@ -148,13 +151,17 @@ impl ServerStream {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    /// Takes what can be sent now. A head is in one piece at the beginning of a slice.
+    /// Takes what can be sent now. A head is in one piece at the beginning of a slice. What was taken is
+    /// said to be once the transport has none of it left: nobody else asks it to send the rest.
     pub(crate) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let transport = &mut *self.transport.borrow_mut();
+        if self.owed.get() > 0 {
+            return self.poll_sent(cx, transport);
+        }
         let counts = !transport.counts_itself();
         if counts {
             ready!(self.live.trunk().poll_room(cx));
@@ -207,11 +214,25 @@ impl ServerStream {
         if counts {
             self.live.trunk().queue(taken);
         }
-        self.written.set(self.written.get().saturating_add(taken as u64));
-        self.live.stalls(taken == 0 && total > 0);
         if taken == 0 && total > 0 {
+            self.live.stalls(true);
             return Poll::Pending; // `poll_capacity` wakes
         }
+        self.owed.set(taken);
+        self.poll_sent(cx, transport)
+    }
+
+    /// Ready when what was taken is with the protocol's library.
+    fn poll_sent(
+        &self,
+        cx: &mut Context<'_>,
+        transport: &mut Transport,
+    ) -> Poll<io::Result<usize>> {
+        let flushed = transport.poll_flush(cx);
+        self.live.stalls(flushed.is_pending());
+        ready!(flushed)?;
+        let taken = self.owed.take();
+        self.written.set(self.written.get().saturating_add(taken as u64));
         Poll::Ready(Ok(taken))
     }
 

@@ -174,6 +174,16 @@ impl Transport {
         }
     }
 
+    /// Ready when what was sent needs nobody to ask again before it leaves.
+    #[cfg_attr(not(feature = "http3"), allow(unused_variables, reason = "HTTP/2 never waits"))]
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            #[cfg(feature = "http3")]
+            Self::H3(h3) => h3.poll_flush(cx),
+            Self::H2(_) => Poll::Ready(Ok(())), // the connection's task sends
+        }
+    }
+
     /// Whether it tells the [`Trunk`](super::trunk::Trunk) itself what waits to be written.
     pub(crate) fn counts_itself(&self) -> bool {
         !matches!(self, Self::H2(_))

@@ -267,6 +267,14 @@ impl H3 {
         }
     }
 
+    /// Ready when QUIC has all that was sent.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.outward {
+            Some(outward) => outward.poll_flush(cx).map_err(|_| gone()),
+            None => Poll::Ready(Err(gone())),
+        }
+    }
+
     /// Sends a head; interim ones never end the stream.
     pub(crate) fn send_head(&mut self, head: &Response<()>, ended: bool) -> io::Result<()> {
         let section = section::write(Some(head.status().as_u16()), head.headers());
@@ -310,18 +318,19 @@ impl Drop for H3 {
         if !outward.has_ended() {
             return outward.reset(Code::InternalError);
         }
-        if !outward.is_sent() {
-            runtime::spawn(send_rest(outward, self.patience));
+        if !outward.is_given_up() {
+            runtime::spawn(deliver(outward, self.patience));
         }
     }
 }
 
-/// Sends what is left, if the client takes it in time.
-async fn send_rest(mut outward: Outward, patience: Duration) {
+/// Sends what is left, if the client takes it in time, and counts as being served until the client has
+/// all of it: a connection that is closed forgets what it has not delivered.
+async fn deliver(mut outward: Outward, patience: Duration) {
     let timer = Timer::new();
     timer.set(runtime::now() + patience);
-    poll_fn(|cx| match outward.poll_flush(cx) {
-        Poll::Ready(_) => Poll::Ready(()),
+    poll_fn(|cx| match outward.poll_delivered(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
         Poll::Pending => timer.poll_expired(cx),
     })
     .await;

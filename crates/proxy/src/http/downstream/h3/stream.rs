@@ -177,8 +177,12 @@ impl Inward {
     }
 }
 
-/// Ready once the client wants nothing more of a stream, or has received all of it.
-type Stopped = Pin<Box<dyn Future<Output = bool>>>;
+/// What is known of how a stream ended: whether the client did not want all of it, or has it.
+enum Stopped {
+    Unasked,
+    Asked(Pin<Box<dyn Future<Output = bool>>>),
+    Known(bool),
+}
 
 /// The half that is written.
 pub(super) struct Outward {
@@ -186,7 +190,7 @@ pub(super) struct Outward {
     /// What is to be sent before anything else.
     staged: VecDeque<Bytes>,
     end: End,
-    stopped: Option<Stopped>,
+    stopped: Stopped,
     /// The connection, which counts what is staged.
     live: Live,
     counted: usize,
@@ -200,11 +204,13 @@ enum End {
     Staged,
     /// Nothing.
     Sent,
+    /// Nothing, and what was sent is forgotten.
+    GivenUp,
 }
 
 impl Outward {
     pub(super) fn new(stream: SendStream, live: Live) -> Self {
-        let (staged, end, stopped) = (VecDeque::new(), End::Open, None);
+        let (staged, end, stopped) = (VecDeque::new(), End::Open, Stopped::Unasked);
         Self { stream, staged, end, stopped, live, counted: 0 }
     }
 
@@ -277,29 +283,51 @@ impl Outward {
 
     /// Whether everything has been sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.end == End::Sent
+        matches!(self.end, End::Sent | End::GivenUp)
+    }
+
+    /// Whether nothing of it is sent any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.end == End::GivenUp
+    }
+
+    /// Ready when the client has all that was sent, or does not want it.
+    pub(super) fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll_flush(cx)) {
+            Ok(()) => self.poll_stopped(cx).map(drop),
+            Err(_) => Poll::Ready(()),
+        }
     }
 
     /// What was sent is not all there should have been (RFC 9114 §4.1.1).
     pub(super) fn reset(&mut self, code: Code) {
         self.staged.clear();
         self.count();
-        self.end = End::Sent;
+        self.end = End::GivenUp;
         let _ = self.stream.reset(super::code(code));
     }
 
     /// Ready when the client does not want the response any more.
     pub(super) fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let stream = &self.stream;
-        let stopped = self.stopped.get_or_insert_with(|| {
-            let stopped = stream.stopped();
-            Box::pin(async move { !matches!(stopped.await, Ok(None)) })
-        });
-        match ready!(stopped.as_mut().poll(cx)) {
+        match ready!(self.poll_stopped(cx)) {
             true => Poll::Ready(()),
-            false => {
-                self.stopped = Some(Box::pin(std::future::pending())); // all of it was received
-                Poll::Pending
+            false => Poll::Pending, // all of it was received
+        }
+    }
+
+    /// Ready with whether the client does not want all of it, once it has or does not want it.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match &mut self.stopped {
+                Stopped::Unasked => {
+                    let stopped = self.stream.stopped();
+                    let refused = async move { !matches!(stopped.await, Ok(None)) };
+                    self.stopped = Stopped::Asked(Box::pin(refused));
+                }
+                Stopped::Asked(refused) => {
+                    self.stopped = Stopped::Known(ready!(refused.as_mut().poll(cx)));
+                }
+                Stopped::Known(refused) => return Poll::Ready(*refused),
             }
         }
     }
