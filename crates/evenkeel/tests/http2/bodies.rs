@@ -92,6 +92,9 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
         Then::Keep
     });
     let proxy = proxied(&backend);
+    // Its code is in memory already.
+    assert_eq!(Client::connect(proxy.addresses[0]).get("/").body.len(), LENGTH);
+    sent.store(0, Ordering::SeqCst);
     let before = resident_kib(proxy.id());
     // Streams are read one after the other: each must have its own window's worth of the connection.
     let client = Client::with(proxy.addresses[0], |builder| {
@@ -229,6 +232,67 @@ fn a_client_that_gives_up_frees_its_server() {
         wait_for("the server to be let go", || gone.is_open());
         assert_eq!(client.get("/").text(), "ok");
     }
+}
+
+#[test]
+fn a_client_that_gives_up_while_its_server_is_silent_frees_it() {
+    let gone = Gate::default();
+    let seen = gone.clone();
+    let backend = Backend::on_head(move |_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+        seen.open();
+        Then::Close
+    });
+    let proxy = Proxy::start(&format!(
+        "workers: 1\nlisteners:\n  web: {{ bind: \"127.0.0.1:0\" }}\nroutes:\n  - to: app\n\
+         pools:\n  app: {{ servers: [\"{}\"], timeouts: {{ idle: 10m }} }}\n",
+        backend.address
+    ));
+    let client = Client::connect(proxy.addresses[0]);
+    let mut sender = client.sender.clone();
+    client.runtime.block_on(async {
+        let request = request("GET", "/").body(()).unwrap();
+        let (response, send) = sender.send_request(request, true).unwrap();
+        let mut content = crate::within(response).await.unwrap().into_body();
+        let piece = crate::within(content.data()).await.unwrap().unwrap();
+        assert_eq!(piece, "event");
+        drop((content, send)); // RST_STREAM (RFC 9113 §8.1)
+    });
+    wait_for("the server to be let go", || gone.is_open());
+}
+
+#[test]
+fn s6_a_connection_whose_windows_are_wide_and_that_is_not_read_holds_little() {
+    const CONNECTIONS: usize = 2;
+    const LENGTH: usize = 8 << 20;
+    let backend = Backend::start(|_, stream| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        let _ = std::io::Write::write_all(stream, head.as_bytes());
+        let _ = std::io::Write::write_all(stream, &vec![b'x'; LENGTH]);
+        Then::Keep
+    });
+    let proxy = proxied(&backend);
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"test")];
+    let block = wire::fields(&fields);
+    let attack = || -> Wire {
+        let before = backend.count();
+        let mut wire = Wire::with_wide_windows(proxy.addresses[0]);
+        for stream in 0..100 {
+            let flags = wire::END_HEADERS | wire::END_STREAM;
+            wire.frame(wire::HEADERS, flags, 1 + 2 * stream, &block);
+        }
+        wait_for("all requests to be at the server", || backend.count() >= before + 100);
+        std::thread::sleep(std::time::Duration::from_millis(500)); // for what moves to stand still
+        wire
+    };
+    let first = attack(); // what the worker keeps for all
+    let before = resident_kib(proxy.id());
+    let wires: Vec<_> = (0..CONNECTIONS).map(|_| attack()).collect();
+    let each = resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64;
+    assert!(each < 2048, "{each} KiB for each connection");
+    drop((first, wires));
 }
 
 #[test]

@@ -7,6 +7,10 @@ use crate::support::{Backend, Gate, Proxy, Then, reply, wait_for};
 use crate::wire::{self, Came, DATA, END_HEADERS, END_STREAM, HEADERS, Wire};
 use crate::{Client, request};
 
+/// A request that waits at the server.
+const FIELDS: [(&[u8], &[u8]); 4] =
+    [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/wait"), (b":authority", b"test")];
+
 fn waiting(gate: &Gate) -> Backend {
     let gate = gate.clone();
     Backend::start(move |request, stream| {
@@ -113,6 +117,85 @@ fn a_panic_fails_its_own_stream_and_no_other() {
 }
 
 #[test]
+fn the_end_of_a_drain_is_told_before_the_connection_ends() {
+    let gate = Gate::default();
+    let backend = waiting(&gate);
+    let shutdown = "shutdown: { drain: 300ms, drain_tunnels: 4s }\n";
+    let mut proxy = Proxy::start(&(config(&backend, "") + shutdown));
+    let idle = Client::connect(proxy.addresses[0]);
+    assert_eq!(idle.get("/").text(), "ok");
+    let client = Client::connect(proxy.addresses[0]);
+    let asked: Vec<_> = (0..20)
+        .map(|_| {
+            let request = request("GET", "/wait").body(()).unwrap();
+            client.runtime.spawn(crate::exchange(client.sender.clone(), request, "".into()))
+        })
+        .collect();
+    wait_for("all to be at the server", || backend.count() == 21);
+    proxy.signal("-TERM");
+    for asked in asked {
+        let answer = client.runtime.block_on(crate::within(asked)).unwrap();
+        assert_eq!(answer.unwrap().status(), 504);
+    }
+    for client in [client, idle] {
+        let ended = client.runtime.block_on(crate::within(client.ended)).unwrap();
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+    proxy.wait();
+    gate.open();
+}
+
+/// Bytes that the kernel holds between the proxy and a client that does not read.
+fn in_kernel(wire: &Wire) -> u64 {
+    let port = |address: std::net::SocketAddr| format!(":{:04X} ", address.port());
+    let client = port(wire.stream.local_addr().unwrap());
+    let server = port(wire.stream.peer_addr().unwrap());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = table.lines().filter(|line| line.contains(&client) && line.contains(&server));
+    let queues = lines.map(|line| line.split_whitespace().nth(4).unwrap().split_once(':').unwrap());
+    let bytes = |text| u64::from_str_radix(text, 16).unwrap();
+    queues.map(|(sent, received)| bytes(sent) + bytes(received)).sum()
+}
+
+#[test]
+fn who_was_asked_to_leave_still_gets_the_last_bytes_of_what_it_asked_for() {
+    const LENGTH: usize = 48 * 1024; // the stream's exchange is over before the client takes it
+    let backend = Backend::start(|_, stream| {
+        reply(stream, format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"));
+        reply(stream, vec![b'x'; LENGTH]);
+        Then::Keep
+    });
+    let proxy = Proxy::start(&config(&backend, ""));
+    let mut wire = Wire::with_wide_windows(proxy.addresses[0]);
+    let block = wire::fields(&FIELDS);
+    let (mut asked, mut full) = (0, 0);
+    // Until an answer does not fit any more.
+    while full >= asked * LENGTH {
+        wire.frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * asked as u32, &block);
+        asked += 1;
+        wait_for("it to be at the server", || backend.count() == asked);
+        for _ in 0..100 {
+            full = in_kernel(&wire) as usize;
+            if full >= asked * LENGTH {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    proxy.signal("-TERM");
+    std::thread::sleep(Duration::from_millis(6500)); // long after it was asked to leave
+    let mut taken = 0;
+    while taken < asked * LENGTH
+        && let Some(frame) = wire.next()
+    {
+        if frame.kind == DATA {
+            taken += frame.payload.len();
+        }
+    }
+    assert_eq!(taken, asked * LENGTH);
+}
+
+#[test]
 fn a_reload_is_not_noticed_by_who_is_connected() {
     let gate = Gate::default();
     let (old, new) = (waiting(&gate), Backend::named("new"));
@@ -201,14 +284,8 @@ fn j18_more_streams_than_allowed_are_refused_and_may_be_sent_again() {
     let backend = waiting(&gate);
     let proxy = Proxy::start(&config(&backend, ""));
     let mut wire = Wire::connect(proxy.addresses[0]);
-    let fields: [(&[u8], &[u8]); 4] = [
-        (b":method", b"GET"),
-        (b":scheme", b"http"),
-        (b":path", b"/wait"),
-        (b":authority", b"test"),
-    ];
     for stream in 0..101_u32 {
-        wire.frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * stream, &wire::fields(&fields));
+        wire.frame(HEADERS, END_HEADERS | END_STREAM, 1 + 2 * stream, &wire::fields(&FIELDS));
     }
     let refused = std::iter::from_fn(|| wire.next()).find(|frame| frame.kind == wire::RST_STREAM);
     let refused = refused.unwrap();

@@ -2,10 +2,15 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::authority::Authority;
 use crate::request;
@@ -37,6 +42,14 @@ impl Stage {
         offered: &[&[u8]],
         settings: &h2::client::Builder,
     ) -> (Option<Vec<u8>>, Option<crate::Client>) {
+        let (runtime, stream) = self.shake_hands(offered);
+        let chosen = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let is_h2 = chosen.as_deref() == Some(b"h2");
+        (chosen, is_h2.then(|| crate::Client::over(runtime, stream, settings)))
+    }
+
+    /// A connection on which the client has said nothing but that.
+    fn shake_hands(&self, offered: &[&[u8]]) -> (Runtime, TlsStream<TcpStream>) {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -47,13 +60,11 @@ impl Stage {
         let runtime = crate::runtime();
         let address = self.proxy.addresses[0];
         let stream = runtime.block_on(async {
-            let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+            let tcp = TcpStream::connect(address).await.unwrap();
             let name = ServerName::try_from("shop.example").unwrap();
             TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
         });
-        let chosen = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-        let is_h2 = chosen.as_deref() == Some(b"h2");
-        (chosen, is_h2.then(|| crate::Client::over(runtime, stream, settings)))
+        (runtime, stream)
     }
 
     fn curl(&self, arguments: &[&str]) -> Option<String> {
@@ -91,6 +102,19 @@ fn rfc9113_3_2_h2_is_chosen_where_the_client_offers_it() {
     assert_eq!(stage.backend.only().field("x-forwarded-proto"), Some("https"));
     assert_eq!(stage.connect(&[b"http/1.1"]).0.as_deref(), Some(&b"http/1.1"[..]));
     assert_eq!(stage.connect(&[]).0, None);
+}
+
+#[test]
+fn a_drain_during_the_preface_leaves_a_first_request_its_way() {
+    let stage = Stage::new("", Backend::named("one"));
+    let (runtime, mut stream) = stage.shake_hands(&[b"h2"]);
+    runtime.block_on(async {
+        crate::within(stream.read_exact(&mut [0; 9])).await.unwrap(); // its settings: it speaks HTTP/2
+        let begun = Instant::now();
+        stage.proxy.signal("-TERM");
+        let _ = crate::within(stream.read_to_end(&mut Vec::new())).await;
+        assert!(begun.elapsed() > Duration::from_millis(450), "{:?}", begun.elapsed());
+    });
 }
 
 #[test]

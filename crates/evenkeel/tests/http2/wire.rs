@@ -11,6 +11,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
@@ -49,6 +50,14 @@ impl Wire {
         let mut wire = Self { stream };
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         wire.frame(SETTINGS, 0, 0, &[]);
+        wire
+    }
+
+    /// As [`Self::connect`]; the windows of all streams and of the connection are as wide as can be.
+    pub(crate) fn with_wide_windows(address: SocketAddr) -> Self {
+        let mut wire = Self::connect(address);
+        wire.frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+        wire.frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0, 0]);
         wire
     }
 

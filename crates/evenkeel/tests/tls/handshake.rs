@@ -12,7 +12,9 @@ use rustls_pki_types::ServerName;
 use crate::authority::{Authority, Issued};
 use crate::client::{BOTH, ONLY_12, ONLY_13, TlsClient, Versions, config, get};
 use crate::support::admin::Admin;
-use crate::support::{Backend, Client, Directory, LIMIT, Proxy, collect, wait_for, with_listener};
+use crate::support::{
+    Backend, Client, Directory, LIMIT, Proxy, Then, collect, reply, wait_for, with_listener,
+};
 
 /// A proxy with these certificates and more settings of its `tls`.
 fn start(certificates: &[&Issued], more: &str) -> (Proxy, Backend, Directory) {
@@ -79,6 +81,39 @@ fn both_versions_are_spoken_and_the_oldest_can_be_raised() {
     says(&proxy, "no TLS session");
     let new = Arc::new(config(&authority, ONLY_13, None));
     get(proxy.addresses[0], "shop.example", &new).unwrap();
+}
+
+#[test]
+fn rfc9112_9_8_a_connection_that_ends_in_order_says_so() {
+    let authority = Authority::new("ca");
+    let directory = Directory::new();
+    let certificate = authority.issue(&["shop.example"]).write(&directory.0, "0");
+    let backend = Backend::start(|request, stream| {
+        let length = if request.target() == "/" { "Content-Length: 3\r\n" } else { "" };
+        reply(stream, format!("HTTP/1.1 200 OK\r\n{length}\r\nabc"));
+        Then::Close
+    });
+    let listener = format!(
+        "    timeouts: {{ idle: 300ms, head: 300ms }}\n    tls: {{ certificates: [{certificate}] }}\n"
+    );
+    let proxy = Proxy::start(&with_listener(&[&backend], &listener));
+    for versions in [ONLY_12, ONLY_13] {
+        let config = Arc::new(config(&authority, versions, None));
+        for request in [
+            "",                                                          // that never comes
+            "GET / HTTP/1.1\r\nHost: test\r\n\r\n",                      // and no second one
+            "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", // the last
+            "GET /endless HTTP/1.0\r\nHost: test\r\n\r\n", // whose response ends with it
+        ] {
+            let address = proxy.addresses[0];
+            let mut client = TlsClient::connect(address, "shop.example", &config).unwrap();
+            client.stream.write_all(request.as_bytes()).unwrap();
+            let mut rest = Vec::new();
+            // Without `close_notify` this is an error.
+            client.stream.read_to_end(&mut rest).unwrap_or_else(|why| panic!("{request}: {why}"));
+            assert_eq!(rest.is_empty(), request.is_empty());
+        }
+    }
 }
 
 #[test]

@@ -109,6 +109,16 @@ impl Channel {
         }
     }
 
+    /// Ready when the client has given its one stream up. That of a connection of its own is noticed
+    /// where it is read from or written to.
+    #[inline]
+    pub(crate) fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Stream(stream) => stream.poll_given_up(cx),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Whether its client makes us hold so much that more should be little.
     pub(crate) fn is_crowded(&self) -> bool {
         match self {
@@ -129,6 +139,14 @@ impl Channel {
     /// Ends this half: FIN, `close_notify`, or END_STREAM.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         on!(self, stream => stream.shutdown_write())
+    }
+
+    /// Before it is closed in order: says so where the protocol has a way to, and nothing is to come
+    /// that would say it.
+    pub(crate) fn say_close(&self) {
+        if let Self::Tls(stream) = self {
+            let _ = stream.shutdown_write(); // it is closed in any case
+        }
     }
 
     /// From now on closing tells the peer that something is missing.

@@ -37,6 +37,8 @@ pub(crate) struct Wire<'c> {
     heard: Cell<bool>,
     /// What the guard has had enough of.
     exceeded: Cell<Option<Budget>>,
+    /// The library has more to write than the channel took.
+    held: Cell<bool>,
     /// Bytes that were written for the library while it was not asking.
     owed: Cell<usize>,
 }
@@ -58,6 +60,7 @@ impl<'c> Wire<'c> {
             turn: Cell::new(0),
             heard: Cell::new(false),
             exceeded: Cell::new(None),
+            held: Cell::new(false),
             owed: Cell::new(0),
         }
     }
@@ -107,8 +110,21 @@ impl<'c> Wire<'c> {
         }
     }
 
-    /// Writes what was gathered. Pending: the peer takes no more at the moment.
+    /// Writes what was gathered. Pending: the peer takes no more at the moment, be it of that or of
+    /// what the library has kept back since.
     pub(crate) fn poll_drain(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let was_empty = self.gathered.borrow().is_empty();
+        ready!(self.poll_empty(cx))?;
+        if !self.held.get() {
+            return Poll::Ready(Ok(()));
+        }
+        if !was_empty {
+            cx.waker().wake_by_ref(); // there is room after all: it has to be asked again
+        }
+        Poll::Pending
+    }
+
+    fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // TLS may have sealed what the library wanted to write behind it: it will ask again.
         let more = ready!(self.poll_write_with(cx, &[]))?;
         self.owed.set(self.owed.get().saturating_add(more));
@@ -151,8 +167,15 @@ impl<'c> Wire<'c> {
         }
     }
 
-    /// Gathers short pieces; longer ones leave with what was gathered before.
+    /// Takes what the library writes, and remembers whether it could not.
     fn poll_take(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let taken = self.poll_gather(cx, slices);
+        self.held.set(taken.is_pending());
+        taken
+    }
+
+    /// Gathers short pieces; longer ones leave with what was gathered before.
+    fn poll_gather(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
         if self.owed.get() > 0 {
             return Poll::Ready(Ok(self.owed.take().min(length)));
@@ -162,7 +185,7 @@ impl<'c> Wire<'c> {
                 self.gathered.replace(self.stock.take());
             }
             if self.gathered.borrow_mut().spare().len() < length {
-                ready!(self.poll_drain(cx))?;
+                ready!(self.poll_empty(cx))?;
                 self.gathered.replace(self.stock.take());
             }
             let mut gathered = self.gathered.borrow_mut();
@@ -253,7 +276,7 @@ impl AsyncWrite for ChannelIo<'_, '_> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.0.poll_drain(cx))?;
+        ready!(self.0.poll_empty(cx))?;
         Poll::Ready(self.0.channel.shutdown_write())
     }
 }

@@ -127,6 +127,10 @@ impl Relay<'_> {
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Reason::ResponseTruncated)),
             Poll::Pending => {}
         }
+        // A server may be silent for long, and nothing else would notice that nobody waits for it.
+        if client.poll_given_up(cx).is_ready() {
+            return Poll::Ready(Err(Reason::ClientGone));
+        }
         patience.watch_response(exchange, &self.response);
         exchange.connection.state.timer.poll_expired(cx).map(|()| {
             Err(match self.response.waiting {

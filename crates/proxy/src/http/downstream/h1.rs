@@ -61,6 +61,7 @@ pub(super) async fn converse(connection: &Connection) -> Option<Buffer> {
     let mut waiting = None;
     loop {
         if waiting.is_none() && !wait_for_request(connection).await {
+            connection.stream.say_close();
             return None;
         }
         connection.state.enter(Phase::Busy);
@@ -75,7 +76,7 @@ pub(super) async fn converse(connection: &Connection) -> Option<Buffer> {
             }
             Next::Http2(buffer) => return Some(buffer),
             Next::Linger => linger(connection).await,
-            Next::Close => {}
+            Next::Close => connection.stream.say_close(),
             Next::Abort => connection.stream.abort(),
         }
         return None;

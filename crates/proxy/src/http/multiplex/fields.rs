@@ -77,6 +77,9 @@ pub(crate) fn write_request(
         if parts.headers.contains_key(CONTENT_LENGTH) {
             return Err(Malformed::ContentLength); // a tunnel has no content (RFC 9110 §9.3.6)
         }
+        if !is_protocol(upgrade.protocol.as_bytes()) {
+            return Err(Malformed::Pseudo);
+        }
         write_upgrade(out, upgrade);
         return Ok(BodyLength::UntilClose);
     }
@@ -161,6 +164,11 @@ fn write_request_fields(out: &mut impl Out, fields: &HeaderMap) -> Result<(), Ma
         }
     }
     Ok(())
+}
+
+/// A name, and perhaps a version, as `upgrade` has them (RFC 9110 §7.8): the library takes any text.
+fn is_protocol(protocol: &[u8]) -> bool {
+    protocol.splitn(2, |byte| *byte == b'/').all(syntax::is_token)
 }
 
 fn write_upgrade(out: &mut impl Out, upgrade: Upgrade<'_>) {

@@ -163,8 +163,9 @@ impl ServerStream {
             return self.poll_sent(cx, transport);
         }
         let counts = !transport.counts_itself();
-        if counts {
-            ready!(self.live.trunk().poll_room(cx));
+        if counts && self.live.trunk().poll_room(cx).is_pending() {
+            self.live.stalls(true);
+            return Poll::Pending;
         }
         let output = &mut *self.output.borrow_mut();
         let total = slices.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.len()));
@@ -290,6 +291,11 @@ impl ServerStream {
             }
             (status, _) => (200..300).contains(&status),
         }
+    }
+
+    /// Ready when the client has given the stream up.
+    pub(crate) fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.transport.borrow_mut().poll_reset(cx)
     }
 
     /// So much waits for this stream's client that more should be little.

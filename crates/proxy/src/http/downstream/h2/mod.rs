@@ -61,13 +61,18 @@ type Served<'w, 'c> = h2::server::Connection<ChannelIo<'w, 'c>, Bytes>;
 /// Serves a connection to its end. `early` has been read from it before.
 pub(super) async fn converse(connection: &Connection, early: Buffer) {
     connection.protocol.set(Protocol::H2);
-    connection.state.become_trunk();
     let Some((generation, id)) = connection.serving() else { return };
     let Some(listener) = generation.snapshot.listener(id) else { return };
     let (config, timeouts) = (&listener.config, &listener.config.timeouts);
     let now = runtime::now();
     let first = connection.opened + timeouts.head;
-    let life = Life::new(now, first, timeouts.idle, connection.opened + timeouts.age_max);
+    let life = Life::new(
+        now,
+        first,
+        timeouts.idle,
+        timeouts.send_idle,
+        connection.opened + timeouts.age_max,
+    );
     let requests_max = config.limits.requests_per_connection;
     let settings = settings(config);
     let guard = FrameGuard::new(header_list(config).saturating_add(BLOCK_EXTRA), now);
@@ -76,6 +81,8 @@ pub(super) async fn converse(connection: &Connection, early: Buffer) {
     let wire = Wire::new(&connection.stream, &worker.stock, early, Some(guard));
     connection.state.allow_until(first);
     let Some(served) = shake_hands(connection, &wire, &settings).await else { return };
+    // Before, a drain has nobody to tell.
+    connection.state.become_trunk();
     let trunk = Trunk::new(worker.clone(), connection.peer, connection.local);
     let mut talk = Talk {
         connection,
@@ -187,11 +194,14 @@ impl Talk<'_, '_> {
                 }
                 Poll::Pending => {}
             }
-            match self.wire.poll_drain(cx) {
-                Poll::Ready(Ok(())) => self.trunk.flushed(),
+            let is_stuck = match self.wire.poll_drain(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.trunk.flushed();
+                    false
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
+                Poll::Pending => true,
+            };
             if let (false, Some(budget)) = (self.over, self.wire.exceeded()) {
                 self.calm_down(budget);
                 continue;
@@ -201,7 +211,7 @@ impl Talk<'_, '_> {
             {
                 self.life.ponged(runtime::now());
             }
-            match self.tick() {
+            match self.tick(is_stuck) {
                 Tick::Over => return Poll::Ready(()),
                 Tick::Said => {}
                 Tick::Wait if self.connection.state.timer.poll_expired(cx).is_pending() => {
@@ -213,8 +223,8 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// Does what is due by the clock.
-    fn tick(&mut self) -> Tick {
+    /// Does what is due by the clock. `stuck`: the client does not take what waits for it.
+    fn tick(&mut self, stuck: bool) -> Tick {
         let (state, live) = (&self.connection.state, self.trunk.live());
         state.enter(if live == 0 { Phase::Idle } else { Phase::Busy });
         let now = runtime::now();
@@ -225,6 +235,8 @@ impl Talk<'_, '_> {
         let look = Look {
             now,
             live,
+            taken: self.connection.stream.total_written(),
+            stuck,
             heard: self.wire.was_heard(),
             done: self.connection.drain().is_some()
                 || self.connection.requests.get() >= self.requests_max,
@@ -240,7 +252,7 @@ impl Talk<'_, '_> {
                 }
             }
             Act::Leave => self.served.graceful_shutdown(),
-            Act::End if look.cut => {
+            Act::Abort => {
                 self.connection.stream.abort();
                 return Tick::Over;
             }

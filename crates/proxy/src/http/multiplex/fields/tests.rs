@@ -152,6 +152,32 @@ fn f11_connect_is_left_for_the_parser_to_refuse() {
 }
 
 #[test]
+fn rfc8441_4_a_protocol_that_is_no_name_of_one_is_malformed() {
+    let key = Key::make(&mut evenkeel_balancer::Rng::from_seed(7));
+    let of = |protocol| {
+        let parts = request("CONNECT", "http://test/chat", &[]);
+        write_request(&mut Vec::new(), &parts, Some(Upgrade { protocol, key: &key }), false)
+    };
+    for protocol in [
+        "",
+        "websocket\r\ncontent-length: 5",
+        "x\r\ntransfer-encoding: chunked",
+        "x\nte: gzip",
+        "a b",
+        "a, b",
+        "a/",
+        "/1",
+        "a/1/2",
+        "\u{e9}",
+    ] {
+        assert_eq!(of(protocol), Err(Malformed::Pseudo), "{protocol:?}");
+    }
+    for protocol in ["websocket", "connect-udp", "h/1.1"] {
+        assert_eq!(of(protocol), Ok(BodyLength::UntilClose), "{protocol:?}");
+    }
+}
+
+#[test]
 fn rfc8441_an_extended_connect_is_an_upgrade() {
     let key = Key::make(&mut evenkeel_balancer::Rng::from_seed(7));
     let upgrade = Upgrade { protocol: "websocket", key: &key };
