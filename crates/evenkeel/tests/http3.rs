@@ -11,6 +11,8 @@ mod support;
 
 use std::io::Write as _;
 use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -568,6 +570,59 @@ fn an_answer_that_a_drain_finds_under_way_is_delivered_to_its_end_rfc_9114_5_2()
         assert_eq!(client.closed().await, 0x100);
     });
     assert!(proxy.wait().success());
+}
+
+#[test]
+fn requests_that_outlive_a_drain_are_told_before_their_connection_ends_rfc_9114_5_2() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = Backend::start(move |_, _| {
+        held.pass();
+        Then::Close
+    });
+    let site = Site::new();
+    let config = site.config(&[&backend]) + "shutdown: { drain: 300ms, drain_tunnels: 4s }\n";
+    let proxy = support::Proxy::start(&config);
+    run(async {
+        let client = Raw::dial(&site, proxy.addresses[0]).await;
+        let (_send, receive) = client.send(&headers(&get("/slow")), true).await;
+        while backend.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        proxy.signal("-TERM");
+        assert_eq!(answer(receive).await.unwrap().status, 504);
+        assert_eq!(client.closed().await, 0x100);
+    });
+    gate.open();
+}
+
+#[test]
+fn a_client_that_wants_no_more_is_noticed_while_the_server_is_silent_rfc_9114_4_1_1() {
+    let gone = Arc::new(AtomicUsize::new(0));
+    let noticed = gone.clone();
+    let backend = Backend::on_head(move |_, stream| {
+        reply(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+        let _ = std::io::Read::read_to_end(stream, &mut Vec::new()); // reset, maybe
+        noticed.fetch_add(1, Ordering::SeqCst);
+        Then::Close
+    });
+    let (site, proxy) = with_site(&[&backend]);
+    run(async {
+        let client = Raw::dial(&site, proxy.addresses[0]).await;
+        // One has said everything, the other not yet.
+        for (count, request, ended) in [(1, get("/"), true), (2, post("/"), false)] {
+            let (_send, mut receive) = client.send(&headers(&request), ended).await;
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"x") {
+                let piece = limited(receive.read_chunk(4096, true)).await.unwrap().unwrap();
+                heard.extend_from_slice(&piece.bytes);
+            }
+            receive.stop(quic::code(0x10c)).unwrap();
+            while gone.load(Ordering::SeqCst) < count {
+                limited(tokio::time::sleep(Duration::from_millis(5))).await;
+            }
+        }
+    });
 }
 
 #[test]

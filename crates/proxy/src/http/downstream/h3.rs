@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_codec::h3::{Code, Resets, Settings, VARINT_MAX};
 use evenkeel_config::model::Listener;
-use evenkeel_runtime as runtime;
+use evenkeel_runtime::{self as runtime, Timer};
 use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
 
 pub(crate) use self::request::H3;
@@ -27,6 +27,8 @@ use crate::http::multiplex::trunk::{Live, Trunk};
 
 /// While requests are served, a connection looks so often whether it is to end.
 const LOOK: Duration = Duration::from_millis(200);
+/// So long streams that are cut have to tell their clients why.
+const CUT_WITHIN: Duration = Duration::from_millis(200);
 /// The last stream there could be: before this GOAWAY a client learns that there will be another one,
 /// and which of its requests on the way were not served (§5.2).
 const LAST_STREAM: u64 = VARINT_MAX - 3;
@@ -231,6 +233,7 @@ impl Conversation {
     async fn look(&mut self, control: &mut ControlStream) -> bool {
         let now = runtime::now();
         if self.held.state.is_cut() {
+            self.end(control, now + CUT_WITHIN).await;
             return true;
         }
         let idle = self.trunk.live() == 0;
@@ -248,6 +251,25 @@ impl Conversation {
             Leaving::Final => idle,
             _ => false,
         }
+    }
+
+    /// Lets streams that are cut have their last word, within a moment: the client learns which of its
+    /// requests were looked at. Others may come meanwhile, and are not.
+    async fn end(&mut self, control: &mut ControlStream, until: Instant) {
+        if self.leaving != Leaving::Final {
+            self.leaving = Leaving::Final;
+            let _ = control.say_goaway(self.next_stream, until).await; // the end comes in any case
+        }
+        let timer = Timer::new();
+        timer.set(until);
+        poll_fn(|cx| {
+            self.trunk.watch(cx);
+            match self.trunk.live() {
+                0 => Poll::Ready(()),
+                _ => timer.poll_expired(cx),
+            }
+        })
+        .await;
     }
 
     /// Whether the client is to be told to go.
