@@ -303,6 +303,27 @@ fn a_server_that_refuses_everything_is_told_of() {
 }
 
 #[test]
+fn a_post_of_which_only_the_head_could_leave_is_not_sent_again() {
+    // No content fits the window (RFC 9113 §6.9.2), but the head is with the server.
+    const NO_WINDOW: &[u8] = &[0, 4, 0, 0, 0, 0];
+    let asked = Arc::new(AtomicUsize::new(0));
+    let refusing = || {
+        let count = asked.clone();
+        RawH2::start(NO_WINDOW, move |mut peer| {
+            while let Some(stream) = peer.request() {
+                count.fetch_add(1, Ordering::SeqCst);
+                peer.reset(stream, 2); // INTERNAL_ERROR
+            }
+        })
+    };
+    let (one, two) = (refusing(), refusing());
+    let proxy = start(&format!("{}, {}", one.address, two.address));
+    let response = proxy.ask(post("content"));
+    assert_eq!((response.status, response.reason()), (502, "upstream_reset"));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_post_that_a_server_may_have_seen_is_not_sent_again() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();

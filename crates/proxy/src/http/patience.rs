@@ -8,6 +8,7 @@ use evenkeel_codec::plant::{self, Bug};
 use evenkeel_config::model::{ListenerTimeouts, PoolTimeouts};
 use evenkeel_runtime as runtime;
 
+use crate::connection::Protocol;
 use crate::http::body::{Pump, Waiting};
 use crate::http::downstream::h1::slowest;
 use crate::http::exchange::Exchange;
@@ -67,13 +68,16 @@ impl Patience {
     pub(crate) fn new(exchange: &Exchange<'_>, pool: &PoolTimeouts) -> Self {
         let client: Option<&ListenerTimeouts> =
             exchange.listener().map(|listener| &listener.config.timeouts);
-        // Either side of a stream may be silent for as long as both sides of a tunnel.
+        // Either side of a call's stream may be silent for as long as both sides of a tunnel. Over
+        // HTTP/1 no client streams a call: there, a field must not buy a slow one anything.
         let silence = exchange.call.map(|_| pool.tunnel);
+        let is_stream = exchange.connection.protocol.get() != Protocol::H1;
+        let streamed = silence.filter(|_| is_stream);
         Self {
             last: runtime::now(),
             seen: (0, 0),
-            body_idle: silence.or(client.map(|c| c.body_idle)).unwrap_or_default(),
-            body_rate_min: client.filter(|_| silence.is_none()).map_or(0, |c| c.body_rate_min),
+            body_idle: streamed.or(client.map(|c| c.body_idle)).unwrap_or_default(),
+            body_rate_min: client.filter(|_| streamed.is_none()).map_or(0, |c| c.body_rate_min),
             send_idle: client.map_or(Duration::ZERO, |c| c.send_idle),
             send_rate_min: client.map_or(0, |c| c.send_rate_min),
             first_byte: pool.first_byte,

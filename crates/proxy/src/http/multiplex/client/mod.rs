@@ -80,9 +80,12 @@ impl ClientStream {
         self.lent.wire().local_addr()
     }
 
-    /// Bytes of HTTP/1.
+    /// Bytes of HTTP/1 told as taken, and one more from the moment the server may see the request:
+    /// its head leaves while its content still waits for a window, and what may have been seen must
+    /// never count as unsent.
     pub(crate) fn total_written(&self) -> u64 {
-        self.inner.borrow().written
+        let inner = self.inner.borrow();
+        inner.written.saturating_add(u64::from(inner.out.has_begun()))
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -188,6 +188,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// The stream is open: the server may have seen the request's head.
+    pub(super) fn has_begun(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// Gives the connection what is held, as the windows allow (RFC 9113 §5.2).
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };

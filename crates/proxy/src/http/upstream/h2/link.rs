@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -128,8 +129,13 @@ impl Link {
         &self.wire
     }
 
+    /// Whether it goes to one of the server's addresses, as the pool's servers are spoken to now.
+    pub(super) fn may_serve(&self, settings: &PoolSettings, addresses: &[SocketAddr]) -> bool {
+        addresses.contains(&self.wire.peer_addr()) && self.is_of(settings)
+    }
+
     /// Whether it was opened as the pool's servers are spoken to now.
-    pub(super) fn is_of(&self, settings: &PoolSettings) -> bool {
+    fn is_of(&self, settings: &PoolSettings) -> bool {
         let tls = |settings: &PoolSettings| settings.tls.as_ref().map(Arc::as_ptr);
         tls(&self.settings) == tls(settings)
     }

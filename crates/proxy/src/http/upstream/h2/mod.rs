@@ -105,8 +105,11 @@ impl Links {
             slots.push(Slot::default()); // as many as the pool has servers
         }
         let mut fresh = Slot::default();
-        let slot = slots.get_mut(at).unwrap_or(&mut fresh);
-        if slot.generation != server.generation {
+        // A server that has left, of which an opening ends only now, must not push out who took its
+        // place.
+        let current = slots.get_mut(at).filter(|slot| slot.generation <= server.generation);
+        let slot = current.unwrap_or(&mut fresh);
+        if slot.generation < server.generation {
             slot.retire(); // connections of a server that had this slot before
             *slot = Slot { generation: server.generation, ..Slot::default() };
         }
@@ -161,8 +164,7 @@ pub(crate) fn take(
 ) -> Option<(Box<UpstreamConnection>, bool)> {
     let now = runtime::now();
     let addresses = &lease.known().target.addresses;
-    let may_serve =
-        |link: &Link| addresses.contains(&link.wire().peer_addr()) && link.is_of(settings);
+    let may_serve = |link: &Link| link.may_serve(settings, addresses);
     let (lent, used) = lease.pool().links.lend(lease.server, now, may_serve)?;
     let stream = Channel::Request(Box::new(ClientStream::new(lent)));
     Some((connect::into_connection(stream, settings, None), used))
@@ -225,11 +227,13 @@ pub(crate) fn second(
         None => open(exchange, lease)?,
     };
     let (links, server) = (lease.pool().links.clone(), lease.server);
+    let (settings, known) = (settings_of(exchange)?, lease.known().clone());
     Ok(async move {
+        let may_serve = |link: &Link| link.may_serve(&settings, &known.target.addresses);
         match poll_fn(|cx| opening.poll(cx)).await? {
             Some(Plain { channel, counted }) => Ok((channel, Some(counted))),
             None => {
-                let lent = links.lend(server, runtime::now(), |_| true);
+                let lent = links.lend(server, runtime::now(), may_serve);
                 let (lent, _) = lent.ok_or(Reason::ServerConnections)?;
                 Ok((Channel::Request(Box::new(ClientStream::new(lent))), None))
             }
@@ -237,14 +241,18 @@ pub(crate) fn second(
     })
 }
 
+/// The settings of the exchange's pool, to be kept.
+fn settings_of(exchange: &Exchange<'_>) -> Result<Arc<PoolSettings>, Failure> {
+    let pools = &exchange.generation.snapshot.pools;
+    let settings = exchange.pool.and_then(|id| pools.get(id.0 as usize));
+    settings.map(Arc::clone).ok_or_else(|| Failure::new(Reason::NoServers))
+}
+
 /// Has another connection opened. It is opened to its end whatever becomes of who asked, since
 /// others may wait for it too.
 pub(crate) fn open(exchange: &Exchange<'_>, lease: &Leased) -> Result<Rc<Opening>, Failure> {
     let counted = connect::count(lease)?;
-    let settings = exchange
-        .pool
-        .and_then(|id| exchange.generation.snapshot.pools.get(id.0 as usize).map(Arc::clone));
-    let settings = settings.ok_or_else(|| Failure::new(Reason::NoServers))?;
+    let settings = settings_of(exchange)?;
     let links = lease.pool().links.clone();
     let opening = links.begin(lease.server);
     let task = opening::run(opening::Task {
