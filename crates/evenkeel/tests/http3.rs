@@ -277,6 +277,30 @@ fn malformed_requests_end_their_streams_and_reach_no_server_rfc_9114_4_1_2() {
 }
 
 #[test]
+fn content_beyond_its_length_is_malformed_whenever_it_comes_rfc_9114_4_1_2() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = Backend::start(move |_, stream| {
+        held.pass();
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        Then::Keep
+    });
+    let (site, proxy) = with_site(&[&backend]);
+    run(async {
+        let client = Raw::dial(&site, proxy.addresses[0]).await;
+        let fields = [&post("/")[..], &[("content-length", "3")]].concat();
+        let said = [headers(&fields), data(b"123")].concat();
+        let (mut send, receive) = client.send(&said, false).await;
+        while backend.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        send.write_all(&data(b"4")).await.unwrap();
+        assert_eq!(answer(receive).await.err(), Some(MESSAGE_ERROR));
+    });
+    gate.open();
+}
+
+#[test]
 fn a_head_that_is_too_long_is_answered_with_431_rfc_9114_4_2_2() {
     let backend = Backend::named("app");
     let (site, proxy) = with_site(&[&backend]);
