@@ -343,7 +343,7 @@ fn a_slow_reader_stops_the_server_instead_of_filling_memory() {
         Then::Close
     });
     let proxy = Proxy::start(&simple(&[&backend]));
-    let before = resident(proxy.id());
+    let before = proxy.memory();
     let clients: Vec<_> = (0..5)
         .map(|_| {
             let mut client = proxy.connect();
@@ -352,15 +352,9 @@ fn a_slow_reader_stops_the_server_instead_of_filling_memory() {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(700));
-    let grown = resident(proxy.id()).saturating_sub(before);
+    let grown = proxy.memory().saturating_sub(before);
     assert!(grown < 8 << 20, "grew by {grown} bytes");
     drop(clients);
-}
-
-/// Bytes of memory of a process.
-fn resident(process: u32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 #[test]

@@ -40,13 +40,6 @@ fn open(proxy: &Proxy) -> Client {
     Client::open(proxy.addresses[0], &[]).unwrap()
 }
 
-/// Anonymous memory of a process that is in use, in bytes.
-fn resident(proxy: &Proxy) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
 /// One client that asks on and on, and minds how long it takes.
 struct Bystander {
     stop: Arc<AtomicBool>,
@@ -107,7 +100,7 @@ fn flood(name: &str, budget: &str, more: impl Fn(&mut Client) -> Vec<u8>) {
     let proxy = proxy(&backend, "");
     let bystander = Bystander::start(&proxy);
     std::thread::sleep(Duration::from_millis(200)); // some requests in peace
-    let before = resident(&proxy);
+    let before = proxy.memory() as usize;
     let mut longest = Duration::ZERO;
     for _ in 0..ATTACKERS {
         let mut client = open(&proxy);
@@ -118,7 +111,7 @@ fn flood(name: &str, budget: &str, more: impl Fn(&mut Client) -> Vec<u8>) {
         longest = longest.max(took);
     }
     let p99 = bystander.finish();
-    let grown = resident(&proxy).saturating_sub(before);
+    let grown = (proxy.memory() as usize).saturating_sub(before);
     let heard = backend.received().iter().filter(|r| r.target() != "/good").count();
     println!("{name}: cut after {longest:?}, p99 of others {p99:?}, grown {grown}, heard {heard}");
     assert!(longest < SOON, "{name}: cut after {longest:?}");
@@ -228,12 +221,12 @@ fn j3_continuations_without_end_are_cut_off() {
     {
         let backend = Backend::named("only");
         let proxy = proxy(&backend, "");
-        let before = resident(&proxy);
+        let before = proxy.memory() as usize;
         let mut client = open(&proxy);
         client.send(&frame(kind::HEADERS, flag::END_STREAM, 1, &Block::get()));
         let (took, _) = until_cut(&mut client, |_| continuation(1, false, &block).repeat(10));
         assert!(took < SOON, "{name}: {took:?}");
-        let grown = resident(&proxy).saturating_sub(before);
+        let grown = (proxy.memory() as usize).saturating_sub(before);
         assert!(grown < 4 << 20, "{name}: grown by {grown}");
         assert_eq!(backend.count(), 0);
     }
@@ -267,12 +260,12 @@ fn j4_j5_header_bombs_are_refused_while_they_are_decoded() {
     for (name, field, value, references) in bombs {
         let backend = Backend::named("only");
         let proxy = proxy(&backend, "");
-        let before = resident(&proxy);
+        let before = proxy.memory() as usize;
         for _ in 0..10 {
             let settled = bomb(&proxy, (field, value.clone()), references, 100);
             assert_ne!(settled, Settled::Silence, "{name}");
         }
-        let grown = resident(&proxy).saturating_sub(before);
+        let grown = (proxy.memory() as usize).saturating_sub(before);
         println!("{name}: grown by {grown}");
         assert!(grown < KEPT + 10 * HELD_MAX, "{name}: grown by {grown}");
         let longest = backend.received().iter().map(|r| r.head.len()).max().unwrap_or_default();
@@ -334,7 +327,7 @@ fn j7_requests_that_are_refused_while_the_window_is_shut_do_not_pile_up() {
     // RUSTSEC-2024-0003: answers of our own that nobody takes.
     let backend = Backend::named("only");
     let proxy = proxy(&backend, "");
-    let before = resident(&proxy);
+    let before = proxy.memory() as usize;
     let clients: Vec<Client> = (0..10)
         .map(|_| {
             let own = [(setting::INITIAL_WINDOW_SIZE, 0)];
@@ -347,7 +340,7 @@ fn j7_requests_that_are_refused_while_the_window_is_shut_do_not_pile_up() {
             client
         })
         .collect();
-    let grown = resident(&proxy).saturating_sub(before);
+    let grown = (proxy.memory() as usize).saturating_sub(before);
     println!("refused with shut windows: {} for each connection", grown / clients.len());
     assert!(grown < clients.len() * HELD_MAX, "grown by {grown}");
 }
@@ -364,7 +357,7 @@ fn j8_answers_that_are_never_taken_hold_little_and_end() {
     // CVE-2019-9517: a hundred times 10 MiB, and no window for them.
     let backend = long_answers();
     let proxy = proxy(&backend, "    timeouts: { send_idle: 2s }\n");
-    let before = resident(&proxy);
+    let before = proxy.memory() as usize;
     let clients = 4;
     let mut held: Vec<Client> = (0..clients)
         .map(|_| {
@@ -378,7 +371,7 @@ fn j8_answers_that_are_never_taken_hold_little_and_end() {
         })
         .collect();
     std::thread::sleep(Duration::from_millis(500));
-    let grown = resident(&proxy).saturating_sub(before);
+    let grown = (proxy.memory() as usize).saturating_sub(before);
     println!("never taken: {} for each connection", grown / clients);
     for client in &mut held {
         let mut ended = 0;
@@ -461,7 +454,7 @@ fn j17_ten_thousand_streams_and_half_of_them_reset_are_no_flood() {
 fn s6_heads_of_all_streams_at_once_hold_little() {
     let backend = silent();
     let proxy = proxy(&backend, "");
-    let before = resident(&proxy);
+    let before = proxy.memory() as usize;
     let clients: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = open(&proxy);
@@ -472,7 +465,7 @@ fn s6_heads_of_all_streams_at_once_hold_little() {
             client
         })
         .collect();
-    let grown = resident(&proxy).saturating_sub(before) / clients.len();
+    let grown = (proxy.memory() as usize).saturating_sub(before) / clients.len();
     println!("128 heads of 15 KB: {grown} for each connection");
     assert!(grown < HELD_MAX, "{grown}");
 }
@@ -482,7 +475,7 @@ fn s6_tables_hold_no_more_than_they_say() {
     // Each entry's text is a slice of a frame of 16 KiB, if that is what is kept.
     let backend = Backend::named("only");
     let proxy = proxy(&backend, "");
-    let before = resident(&proxy);
+    let before = proxy.memory() as usize;
     let clients: Vec<Client> = (0..8)
         .map(|_| {
             let mut client = open(&proxy);
@@ -500,7 +493,7 @@ fn s6_tables_hold_no_more_than_they_say() {
             client
         })
         .collect();
-    let grown = resident(&proxy).saturating_sub(before) / clients.len();
+    let grown = (proxy.memory() as usize).saturating_sub(before) / clients.len();
     println!("a table of slices: {grown} for each connection");
     assert!(grown < HELD_MAX, "{grown}");
 }

@@ -756,24 +756,35 @@ fn requests_in_early_data_are_safe_ones_and_servers_are_told_rfc_8470() {
         let endpoint = site.endpoint();
         let address = proxy.addresses[0];
         let first = limited(endpoint.connect(address, "localhost").unwrap()).await.unwrap();
-        let client = Raw::new(first).await;
+        let mut client = Raw::new(first).await;
         assert_eq!(client.get("/first").await.unwrap().status, 200);
-        // Tickets and tokens may come a little later.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        client.connection.close(quic::code(0x100), b"");
-        let connecting = endpoint.connect(address, "localhost").unwrap();
-        let (early, accepted) = connecting.into_0rtt().expect("no session to go on with");
-        let client = Raw::new(early).await;
-        let get_early = client.send(&headers(&get("/early")), true).await;
-        let post_early = client.send(&headers(&post("/early")), true).await;
-        assert!(limited(accepted).await, "the early data was refused");
-        assert_eq!(answer(get_early.1).await.unwrap().status, 200);
-        assert_eq!(answer(post_early.1).await.unwrap().status, 425);
-        assert_eq!(client.ask(&post("/late")).await.unwrap().status, 200);
+        // A request that is looked at once the handshake is over is no early one any more: so until
+        // it is looked at in time.
+        for _ in 0..20 {
+            // Tickets and tokens may come a little later.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            client.connection.close(quic::code(0x100), b"");
+            let connecting = endpoint.connect(address, "localhost").unwrap();
+            let (early, accepted) = connecting.into_0rtt().expect("no session to go on with");
+            client = Raw::new(early).await;
+            let get_early = client.send(&headers(&get("/early")), true).await;
+            let post_early = client.send(&headers(&post("/early")), true).await;
+            assert!(limited(accepted).await, "the early data was refused");
+            assert_eq!(answer(get_early.1).await.unwrap().status, 200);
+            let refused = answer(post_early.1).await.unwrap().status;
+            assert_eq!(client.ask(&post("/late")).await.unwrap().status, 200);
+            let told = backend.received().into_iter().any(|r| r.field("early-data").is_some());
+            match refused {
+                425 if told => return,
+                status => assert!(matches!(status, 200 | 425)),
+            }
+        }
+        panic!("no request was ever early");
     });
-    let received = backend.received();
-    let early: Vec<_> = received.iter().map(|r| (r.target(), r.field("early-data"))).collect();
-    assert_eq!(early, [("/first", None), ("/early", Some("1")), ("/late", None)]);
+    for received in backend.received() {
+        let is_early = received.field("early-data") == Some("1");
+        assert!(!is_early || received.head.starts_with("GET /early "), "{}", received.head);
+    }
 }
 
 #[test]
@@ -838,7 +849,7 @@ fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
         for connection in 0..2 + CONNECTIONS {
             if connection == 2 {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                before = resident_kib(proxy.id()); // with what the worker keeps for all
+                before = proxy.memory() / 1024; // with what the worker keeps for all
             }
             let client = Raw::new(site.dial_stingy(proxy.addresses[0]).await).await;
             let asked = backend.count();
@@ -852,14 +863,8 @@ fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
             held.push((client, streams));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64
+        (proxy.memory() / 1024).saturating_sub(before) / CONNECTIONS as u64
     });
     // What a hundred exchanges cost, and not a hundred blocks and their answers (20 MB).
     assert!(each < 3072, "{each} KiB for each connection");
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

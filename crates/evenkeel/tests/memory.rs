@@ -18,13 +18,6 @@ const CLIENTS: usize = 2_000;
 /// that waits for a server holds no block for the answer yet.
 const FIXED: usize = 28 * 1024;
 
-/// Anonymous memory of a process that is in use, in bytes.
-fn resident(id: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
 /// A backend that takes connections, counts them and never answers.
 struct Silent {
     address: SocketAddr,
@@ -72,7 +65,7 @@ fn growth(bytes: &[u8], is_forwarded: bool) -> usize {
     let proxy = proxy(&backend);
     let ask = || assert_eq!(proxy.get("/here").status, 204);
     ask();
-    let before = resident(proxy.id());
+    let before = proxy.memory();
     let clients: Vec<TcpStream> = (0..CLIENTS)
         .map(|_| {
             let mut client = TcpStream::connect(proxy.addresses[0]).unwrap();
@@ -84,9 +77,9 @@ fn growth(bytes: &[u8], is_forwarded: bool) -> usize {
     wait_for("the server to be reached", || backend.taken.load(Ordering::SeqCst) >= forwarded);
     ask();
     ask();
-    let grown = resident(proxy.id()).saturating_sub(before);
+    let grown = proxy.memory().saturating_sub(before);
     drop(clients);
-    grown / CLIENTS
+    grown as usize / CLIENTS
 }
 
 /// Unfinished requests, some of them as bad as is allowed, and whether a server hears of them.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use evenkeel_tools::oracle::Case;
 
-use crate::stage::{CANARY, Stage, resident};
+use crate::stage::{CANARY, Stage};
 use crate::support::{Backend, Proxy, Then, reply, with_pool};
 
 /// Writes one piece for ever, and says when nobody takes it any more.
@@ -53,9 +53,9 @@ fn h04_a_head_without_end_is_given_up_within_its_bounds() {
             let written = ended.recv_timeout(crate::support::LIMIT).expect("the server to be told");
             assert!(written < 100 << 20, "{name}");
             assert_eq!(proxy.get("/canary").text(), "canary", "{name}");
-            first.get_or_insert_with(|| resident(proxy.id()));
+            first.get_or_insert_with(|| proxy.memory());
         }
-        let grown = resident(proxy.id()).saturating_sub(first.unwrap_or(0));
+        let grown = proxy.memory().saturating_sub(first.unwrap_or(0));
         assert!(grown < 1 << 20, "{name}: grew by {grown} bytes");
     }
 }

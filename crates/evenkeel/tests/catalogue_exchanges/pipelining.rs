@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use evenkeel_tools::oracle::Case;
 
-use crate::stage::{Stage, resident};
+use crate::stage::Stage;
 use crate::support::{Backend, Proxy, Then, reply, simple, wait_for, with_listener};
 
 /// Answers with the target, the first request only when it is told to.
@@ -51,7 +51,7 @@ fn g11_what_is_pipelined_behind_a_slow_request_stays_in_the_kernel() {
     let (backend, gate) = echo_after_the_gate();
     let proxy = Proxy::start(&simple(&[&backend]));
     assert_eq!(proxy.get("/warm").status, 200);
-    let before = resident(proxy.id());
+    let before = proxy.memory();
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = proxy.connect();
@@ -73,7 +73,7 @@ fn g11_what_is_pipelined_behind_a_slow_request_stays_in_the_kernel() {
         }
         refusals > 40 || sent > 400_000_000
     });
-    let grown = resident(proxy.id()).saturating_sub(before);
+    let grown = proxy.memory().saturating_sub(before);
     assert!(sent < 400_000_000, "{sent} bytes were taken");
     assert!(grown < 4 << 20, "grew by {grown} bytes for {sent} sent");
     drop(gate);

@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 
-use crate::stage::resident;
 use crate::support::{
     Backend, Client, Proxy, Then, reply, reset, simple, wait_for, with_listener, with_pool,
 };
@@ -150,7 +149,7 @@ fn o12_memory_is_bounded_by_what_a_connection_may_hold() {
             ),
         ),
     ] {
-        let before = resident(proxy.id());
+        let before = proxy.memory();
         let clients: Vec<Client> = (0..CONNECTIONS)
             .map(|_| {
                 let mut client = proxy.connect();
@@ -162,7 +161,7 @@ fn o12_memory_is_bounded_by_what_a_connection_may_hold() {
         for _ in 0..20 {
             assert_eq!(proxy.get("/").text(), "only");
         }
-        let grown = resident(proxy.id()).saturating_sub(before) as usize;
+        let grown = proxy.memory().saturating_sub(before) as usize;
         let bound = CONNECTIONS * (10 * sent.len() + 40 * 1024) + (4 << 20);
         assert!(grown < bound, "{name}: grew by {grown} bytes, bound {bound}");
         drop(clients);

@@ -204,9 +204,3 @@ pub(crate) fn final_response(client: &mut Client, method: &str) -> Response {
         }
     }
 }
-
-/// Bytes of memory of a process.
-pub(crate) fn resident(process: u32) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}

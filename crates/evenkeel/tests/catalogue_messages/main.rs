@@ -54,12 +54,12 @@ async fn judge_with(setting: &Setting, rows: impl IntoIterator<Item = Row>) {
     let warm = std::iter::repeat_with(|| Row::forwarded("GET /warm HTTP/1.1\r\nHost: a\r\n\r\n"));
     let warm = lanes.judge(warm.take(LANES).collect()).await;
     assert!(warm.wrong.is_empty(), "{:#?}", warm.wrong);
-    let before = resident_kib(proxy.id());
+    let before = proxy.memory() / 1024;
     let verdict = lanes.judge(rows.into_iter().collect()).await;
     let few: Vec<_> = verdict.wrong.iter().take(8).collect();
     assert!(few.is_empty(), "{} of {}: {few:#?}", verdict.wrong.len(), verdict.ways);
     assert!(proxy.is_running());
-    let growth = resident_kib(proxy.id()).saturating_sub(before);
+    let growth = (proxy.memory() / 1024).saturating_sub(before);
     assert!(growth < GROWTH_MAX_KIB, "grown by {growth} KiB over {} exchanges", verdict.ways);
     assert!(!proxy.log().iter().any(|line| line.contains("panick")), "{:#?}", proxy.log());
     await_reasons(&proxy, &verdict.reasons).await;
@@ -106,12 +106,6 @@ fn check(config: &str) -> (Option<i32>, String) {
     let mut check = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     let output = check.arg("check").arg(&file).stdin(Stdio::null()).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The access log gives each reason exactly as often as it was given to a client.

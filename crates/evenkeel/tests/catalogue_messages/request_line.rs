@@ -166,7 +166,7 @@ async fn c17_empty_lines_before_a_request() {
 #[test]
 fn c17_the_time_for_a_head_runs_from_the_accept() {
     let backend = Backend::named("only");
-    let timeouts = "    timeouts: { head: 6s }\n";
+    let timeouts = "    timeouts: { head: 6s, head_rate_min: 0 }\n";
     let proxy = Proxy::start(&with_listener(&[&backend], timeouts));
     let mut first = proxy.connect();
     std::thread::sleep(Duration::from_secs(3)); // what the rule is about

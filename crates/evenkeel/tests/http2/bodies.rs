@@ -15,12 +15,6 @@ fn proxied(backend: &Backend) -> Proxy {
     Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
 }
 
-fn resident_kib(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_hundred_requests_are_served_at_once_on_one_connection() {
     let gate = Gate::default();
@@ -95,7 +89,7 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
     // Its code is in memory already.
     assert_eq!(Client::connect(proxy.addresses[0]).get("/").body.len(), LENGTH);
     sent.store(0, Ordering::SeqCst);
-    let before = resident_kib(proxy.id());
+    let before = proxy.memory() / 1024;
     // Streams are read one after the other: each must have its own window's worth of the connection.
     let client = Client::with(proxy.addresses[0], |builder| {
         builder.initial_connection_window_size(4 << 20);
@@ -114,7 +108,7 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
         last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
         now > 0 && last.1 > 5
     });
-    let grown = resident_kib(proxy.id()).saturating_sub(before);
+    let grown = (proxy.memory() / 1024).saturating_sub(before);
     assert!(grown < 4096, "grown by {grown} KiB");
     // It reads after all, and has all of it.
     for response in responses {
@@ -152,7 +146,7 @@ fn a_server_that_reads_nothing_stops_the_client() {
         "workers: 1\nlisteners:\n  web: {{ bind: \"127.0.0.1:0\" }}\nroutes:\n  - to: app\n\
          pools:\n  app: {{ servers: [\"{address}\"] }}\n"
     ));
-    let before = resident_kib(proxy.id());
+    let before = proxy.memory() / 1024;
     let client = Client::connect(proxy.addresses[0]);
     let asked = request("POST", "/").header("content-length", LENGTH).body(()).unwrap();
     let (response, mut send) = client.begin(asked);
@@ -173,7 +167,7 @@ fn a_server_that_reads_nothing_stops_the_client() {
         now > 0 && last.1 > 5
     });
     assert!(last.0 < LENGTH, "all of it was taken");
-    let grown = resident_kib(proxy.id()).saturating_sub(before);
+    let grown = (proxy.memory() / 1024).saturating_sub(before);
     assert!(grown < 4096, "grown by {grown} KiB");
     gate.open();
     client.runtime.block_on(async {
@@ -288,9 +282,9 @@ fn s6_a_connection_whose_windows_are_wide_and_that_is_not_read_holds_little() {
         wire
     };
     let first = attack(); // what the worker keeps for all
-    let before = resident_kib(proxy.id());
+    let before = proxy.memory() / 1024;
     let wires: Vec<_> = (0..CONNECTIONS).map(|_| attack()).collect();
-    let each = resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64;
+    let each = (proxy.memory() / 1024).saturating_sub(before) / CONNECTIONS as u64;
     assert!(each < 2048, "{each} KiB for each connection");
     drop((first, wires));
 }
@@ -333,9 +327,9 @@ fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
         wires
     };
     let first = attack(2); // what the worker keeps for all
-    let before = resident_kib(proxy.id());
+    let before = proxy.memory() / 1024;
     let wires = attack(CONNECTIONS);
-    let each = resident_kib(proxy.id()).saturating_sub(before) / CONNECTIONS as u64;
+    let each = (proxy.memory() / 1024).saturating_sub(before) / CONNECTIONS as u64;
     // What a hundred exchanges cost, and not a hundred blocks and their answers.
     assert!(each < 2048, "{each} KiB for each connection");
     drop((first, wires));

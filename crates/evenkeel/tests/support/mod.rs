@@ -149,6 +149,14 @@ impl Proxy {
         self.output.lock().unwrap().clone()
     }
 
+    /// Bytes of memory that the process has for itself: pages of its binary that are read for the
+    /// first time are no growth.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -125,10 +125,6 @@ impl Link {
         Ok((link, driver))
     }
 
-    pub(super) fn wire(&self) -> &Channel {
-        &self.wire
-    }
-
     /// Whether it goes to one of the server's addresses, as the pool's servers are spoken to now.
     pub(super) fn may_serve(&self, settings: &PoolSettings, addresses: &[SocketAddr]) -> bool {
         addresses.contains(&self.wire.peer_addr()) && self.is_of(settings)
