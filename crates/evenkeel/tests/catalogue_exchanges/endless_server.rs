@@ -46,17 +46,20 @@ fn h04_a_head_without_end_is_given_up_within_its_bounds() {
     ] {
         let (backend, ended) = endless(begin, piece);
         let proxy = Proxy::start(&format!("workers: 1\n{}", with_pool(&[&backend], "")));
-        let mut first = None;
-        for _ in 0..10 {
+        let mut early = 0;
+        for round in 0..60 {
             let response = proxy.get("/");
             assert_eq!((response.status, response.reason()), (502, "bad_response"), "{name}");
             let written = ended.recv_timeout(crate::support::LIMIT).expect("the server to be told");
             assert!(written < 100 << 20, "{name}");
             assert_eq!(proxy.get("/canary").text(), "canary", "{name}");
-            first.get_or_insert_with(|| proxy.memory());
+            if round == 9 {
+                early = proxy.memory();
+            }
         }
-        let grown = proxy.memory().saturating_sub(first.unwrap_or(0));
-        assert!(grown < 1 << 20, "{name}: grew by {grown} bytes");
+        // The allocator takes 2 MiB at a time; a lost block for each head would be more than 3.
+        let grown = proxy.memory().saturating_sub(early);
+        assert!(grown < 3 << 20, "{name}: grew by {grown} bytes");
     }
 }
 
