@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::budget::{Budget, Spent};
-use super::scan::{DATA, Frame, RST_STREAM, Scan};
+use super::scan::{DATA, Frame, HEADERS, RST_STREAM, Scan};
 
 /// RFC 9113 §3.4: what a client sends before its first frame. What it says is not looked at.
 const PREFACE: u32 = 24;
@@ -77,7 +77,7 @@ impl FrameGuard {
         self.spent.forget(now);
         while let Some(frame) = self.outgoing.next(&mut bytes) {
             match frame.kind {
-                0 | 1 | 9 => {
+                DATA | HEADERS | 9 => {
                     self.unpaid = self.unpaid.saturating_add(frame.length).saturating_add(9)
                 }
                 RST_STREAM if is_blame(frame.code) => self.one_more_reset()?,
@@ -92,7 +92,7 @@ impl FrameGuard {
         match frame.kind {
             DATA if frame.is_empty_data() => self.spent.spend(Budget::EmptyData, 1),
             DATA => Ok(()),
-            1 => self.headers(frame),
+            HEADERS => self.headers(frame),
             2 => self.spent.spend(Budget::Priorities, 1),
             RST_STREAM => self.one_more_reset(),
             4 => self.spent.spend(Budget::Settings, 1 + frame.length / SETTINGS_BYTES),

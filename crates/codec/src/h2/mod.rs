@@ -8,3 +8,4 @@ mod scan;
 
 pub use budget::Budget;
 pub use guard::FrameGuard;
+pub use scan::{Frame, HEADERS, Scan};

@@ -2,6 +2,8 @@
 //! their content as says what they cost. Owns where one frame ends and the next begins; judges nothing.
 
 pub(super) const DATA: u8 = 0;
+/// The type of a frame that begins a message, or its trailer section (RFC 9113 §6.2).
+pub const HEADERS: u8 = 1;
 pub(super) const RST_STREAM: u8 = 3;
 
 const END_STREAM: u8 = 0x1;
@@ -13,7 +15,7 @@ const LONGEST: usize = HEAD + 4;
 
 /// See the module's head.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub struct Scan {
     /// Bytes to come that nobody looks at.
     skip: u32,
     start: [u8; LONGEST],
@@ -23,8 +25,9 @@ pub(super) struct Scan {
 
 /// A frame, once enough of it has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
+pub struct Frame {
+    /// Its type (RFC 9113 §6).
+    pub kind: u8,
     pub(super) flags: u8,
     pub(super) stream: u32,
     /// Of its content.
@@ -46,13 +49,13 @@ impl Frame {
 
 impl Scan {
     /// Looks for frames after so many other bytes.
-    pub(super) fn after(skip: u32) -> Self {
+    pub fn after(skip: u32) -> Self {
         Self { skip, start: [0; LONGEST], filled: 0 }
     }
 
     /// The next frame; `None` when `bytes` are used up.
     #[inline]
-    pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         let skipped = bytes.len().min(self.skip as usize);
         *bytes = bytes.get(skipped..).unwrap_or_default();
         self.skip = self.skip.saturating_sub(u32::try_from(skipped).unwrap_or(u32::MAX));

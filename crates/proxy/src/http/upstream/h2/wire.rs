@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use evenkeel_codec::h2::{HEADERS, Scan};
 use evenkeel_runtime::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::channel::Channel;
@@ -19,7 +20,7 @@ const TURN_MAX: usize = 128 * 1024;
 pub(super) struct Wire {
     channel: Rc<Channel>,
     seen: Rc<Seen>,
-    frames: Frames,
+    frames: Scan,
 }
 
 /// What was seen on a wire.
@@ -45,45 +46,17 @@ impl Seen {
 
 impl Wire {
     pub(super) fn new(channel: Rc<Channel>, seen: Rc<Seen>) -> Self {
-        Self { channel, seen, frames: Frames::default() }
+        Self { channel, seen, frames: Scan::after(0) }
     }
 }
 
-/// Where frames begin in what comes in (RFC 9113 §4.1).
-#[derive(Default)]
-struct Frames {
-    head: [u8; 9],
-    /// Bytes of the head that have come.
-    come: usize,
-    /// Bytes of payload to come.
-    payload: usize,
-}
-
-impl Frames {
-    /// How many of the frames that begin here are HEADERS.
-    fn count_heads(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut heads = 0;
-        while let Some(byte) = bytes.first() {
-            if self.payload > 0 {
-                let skipped = self.payload.min(bytes.len());
-                self.payload -= skipped;
-                bytes = bytes.get(skipped..).unwrap_or_default();
-                continue;
-            }
-            if let Some(place) = self.head.get_mut(self.come) {
-                *place = *byte;
-            }
-            self.come += 1;
-            bytes = bytes.get(1..).unwrap_or_default();
-            if self.come == self.head.len() {
-                let [high, middle, low, kind, ..] = self.head;
-                self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
-                self.come = 0;
-                heads += u64::from(kind == 1);
-            }
-        }
-        heads
+/// How many of the frames whose heads end in these bytes are HEADERS.
+fn count_heads(frames: &mut Scan, mut bytes: &[u8]) -> u64 {
+    let mut heads = 0;
+    while let Some(frame) = frames.next(&mut bytes) {
+        heads += u64::from(frame.kind == HEADERS);
     }
+    heads
 }
 
 impl AsyncRead for Wire {
@@ -98,7 +71,7 @@ impl AsyncRead for Wire {
         }
         let unfilled = buffer.initialize_unfilled();
         let read = ready!(self.channel.poll_read(cx, unfilled))?;
-        let heads = self.frames.count_heads(unfilled.get(..read).unwrap_or_default());
+        let heads = count_heads(&mut self.frames, unfilled.get(..read).unwrap_or_default());
         self.seen.heads.set(self.seen.heads.get().saturating_add(heads));
         self.seen.left.set(self.seen.left.get().saturating_sub(read));
         buffer.advance(read);
@@ -153,8 +126,8 @@ mod tests {
             bytes.extend(std::iter::repeat_n(1, length as usize));
         }
         for piece in [1, 2, 7, 9, 10, 4096, bytes.len()] {
-            let mut frames = Frames::default();
-            let heads: u64 = bytes.chunks(piece).map(|piece| frames.count_heads(piece)).sum();
+            let mut frames = Scan::after(0);
+            let heads: u64 = bytes.chunks(piece).map(|piece| count_heads(&mut frames, piece)).sum();
             assert_eq!(heads, 3, "in pieces of {piece}");
         }
     }
