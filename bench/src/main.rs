@@ -161,7 +161,8 @@ fn single(arguments: &Arguments, place: &Place, results: &mut Vec<Value>) -> io:
         results.push(idle::run(&balancers)?);
     }
     if arguments.wants(|name| name == "idletls") {
-        results.push(idle::run_encrypted(encrypted, SECURE)?);
+        let certificate = place.directory.join("single").join(certificate::CERTIFICATE);
+        results.push(idle::run_encrypted(encrypted, SECURE, &certificate)?);
     }
     Ok(())
 }
