@@ -217,7 +217,7 @@ pub(crate) enum Protocol {
     /// HTTP/1.0 or HTTP/1.1: each request says which.
     H1,
     H2,
-    #[allow(dead_code, reason = "comes with its downstream side")]
+    #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "nobody speaks it"))]
     H3,
 }
 

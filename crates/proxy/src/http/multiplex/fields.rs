@@ -187,7 +187,6 @@ fn write_upgrade(out: &mut impl Out, upgrade: Upgrade<'_>) {
 ///
 /// # Errors
 /// When the response is malformed; `out` then holds a part of it.
-#[allow(dead_code, reason = "comes with its upstream side")]
 pub(crate) fn write_response(
     out: &mut impl Out,
     parts: &response::Parts,
@@ -241,7 +240,6 @@ fn is_grpc(fields: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// When the response is malformed; `out` then holds a part of it.
-#[allow(dead_code, reason = "comes with its upstream side")]
 pub(crate) fn write_switch(
     out: &mut impl Out,
     parts: &response::Parts,
@@ -280,7 +278,6 @@ pub(crate) fn write_trailers(out: &mut impl Out, trailers: &HeaderMap) -> Result
     Ok(())
 }
 
-#[allow(dead_code, reason = "comes with its upstream side")]
 fn write_status(out: &mut impl Out, status: u16) {
     let digits = [100, 10, 1].map(|place| b'0' + (status / place % 10) as u8);
     out.put(b"HTTP/1.1 ");
@@ -330,7 +327,6 @@ fn content_length(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
 ///
 /// # Errors
 /// When the target or a field is one that only HTTP/1 allows.
-#[allow(dead_code, reason = "comes with its upstream side")]
 pub(crate) fn read_request(
     head: &RequestHead,
     bytes: &[u8],
