@@ -3,6 +3,7 @@
 
 mod admin;
 mod health;
+mod policy;
 mod pool;
 mod resilience;
 mod tls;
@@ -12,8 +13,8 @@ mod yaml;
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    AccessLog, Action, Config, Edits, EncodedSlash, HostMatch, Listener, LogFormat, LogTarget,
-    Match, PathMatch, Policy, PolicyKind, Redirect, RedirectPart, Route, ValueMatch,
+    Action, Config, EncodedSlash, HostMatch, Listener, Match, PathMatch, Redirect, RedirectPart,
+    Route, ValueMatch,
 };
 use crate::read::{show_duration, show_size};
 
@@ -61,7 +62,8 @@ pub fn effective_json(config: &Config) -> Value {
         root.insert("pools".into(), named(pools));
     }
     if !config.policies.is_empty() {
-        let policies = config.policies.iter().map(|p| (p.name.as_str(), policy(p))).collect();
+        let policies =
+            config.policies.iter().map(|p| (p.name.as_str(), policy::policy(p))).collect();
         root.insert("policies".into(), named(policies));
     }
     root.into()
@@ -216,37 +218,4 @@ fn value(value: &ValueMatch) -> Value {
         ValueMatch::Exact(text) => json!({ "exact": literal(text) }),
         ValueMatch::Regex(pattern) => json!({ "regex": literal(pattern.0.as_str()) }),
     }
-}
-
-fn policy(policy: &Policy) -> Value {
-    match &policy.kind {
-        PolicyKind::Fields(fields) => json!({ "fields": {
-            "request": edits(&fields.request),
-            "response": edits(&fields.response),
-        } }),
-        PolicyKind::AccessLog(log) => json!({ "access_log": access_log(log) }),
-    }
-}
-
-fn edits(edits: &Edits) -> Value {
-    let lines = |lines: &[(String, String)]| -> Value {
-        lines
-            .iter()
-            .map(|(name, value)| (name.clone(), literal(value)))
-            .collect::<Map<_, _>>()
-            .into()
-    };
-    json!({ "remove": edits.remove, "set": lines(&edits.set), "add": lines(&edits.add) })
-}
-
-fn access_log(log: &AccessLog) -> Value {
-    json!({
-        "format": match log.format { LogFormat::Json => "json", LogFormat::Text => "text" },
-        "to": match &log.to {
-            LogTarget::Stdout => json!("stdout"),
-            LogTarget::Stderr => json!("stderr"),
-            LogTarget::File(path) => literal(path),
-        },
-        "sample": log.sample,
-    })
 }

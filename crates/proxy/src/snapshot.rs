@@ -14,7 +14,7 @@ use evenkeel_config::model::{
 use rustls::pki_types::ServerName;
 
 use crate::http::affinity::Stickiness;
-use crate::policy::Chain;
+use crate::policy::{self, Chain, Policy};
 use crate::route::Table;
 use crate::tls::{ClientTls, Materials, ServerTls};
 
@@ -25,6 +25,8 @@ pub struct Resolved {
     addresses: HashMap<Address, Vec<SocketAddr>>,
     /// For those that speak TLS.
     pub tls: Materials,
+    /// What policies read: the content of files and documents, by path or URL as configured.
+    pub documents: HashMap<String, Arc<[u8]>>,
 }
 
 impl Resolved {
@@ -51,6 +53,11 @@ pub struct Snapshot {
     /// Indexed by [`PoolId`].
     /// Of a pool that is as it was before, the same.
     pub pools: Vec<Arc<PoolSettings>>,
+    /// Indexed by [`PolicyId`]; those that have something of their own. One that is as it was before
+    /// is the same, with what it has counted.
+    policies: Vec<Option<Arc<dyn Policy>>>,
+    /// What the policies were made of that is not in the configuration.
+    documents: HashMap<String, Arc<[u8]>>,
     /// Request → route.
     pub table: Arc<Table>,
     /// See [`Materials::challenges`].
@@ -129,9 +136,12 @@ impl Snapshot {
         config: &Config,
         resolved: &Resolved,
     ) -> Arc<Self> {
-        let chain = |ids: &[PolicyId]| {
-            Chain::compile(ids.iter().filter_map(|id| config.policies.get(id.0 as usize)))
+        let policies = policies(before, config, resolved);
+        let policy = |id: &PolicyId| {
+            let at = id.0 as usize;
+            Some((config.policies.get(at)?, policies.get(at)?.as_ref()))
         };
+        let chain = |ids: &[PolicyId]| Chain::compile(ids.iter().filter_map(policy));
         let listeners = config
             .listeners
             .iter()
@@ -180,7 +190,8 @@ impl Snapshot {
             _ => Arc::new(Table::compile(config)),
         };
         let challenges = resolved.tls.challenges.clone();
-        Arc::new(Self { listeners, routes, pools, table, challenges })
+        let documents = resolved.documents.clone();
+        Arc::new(Self { listeners, routes, pools, policies, documents, table, challenges })
     }
 
     /// A listener of this snapshot.
@@ -246,6 +257,26 @@ fn to_https(redirect: &HttpsRedirect) -> Redirect {
         RedirectPart::Query,
     ];
     Redirect { to, status: redirect.status }
+}
+
+/// The policies; one that is as it was before, in settings and documents, is kept.
+fn policies(
+    before: Option<(&Config, &Snapshot)>,
+    config: &Config,
+    resolved: &Resolved,
+) -> Vec<Option<Arc<dyn Policy>>> {
+    let mut known = HashMap::new();
+    if let Some((old, snapshot)) = before {
+        let pairs = old.policies.iter().zip(&snapshot.policies);
+        known.extend(pairs.map(|(policy, compiled)| (policy.name.as_str(), (policy, compiled))));
+    }
+    let same_documents = before.is_some_and(|(_, old)| old.documents == resolved.documents);
+    let policy = |policy: &evenkeel_config::model::Policy| match known.get(policy.name.as_str()) {
+        Some((old, compiled)) if same_documents && old.kind == policy.kind => (*compiled).clone(),
+        Some((_, compiled)) => policy::compile(policy, resolved, compiled.as_deref()),
+        None => policy::compile(policy, resolved, None),
+    };
+    config.policies.iter().map(policy).collect()
 }
 
 fn targets(pool: &Pool, resolved: &Resolved) -> Vec<Target> {

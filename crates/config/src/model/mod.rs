@@ -7,6 +7,7 @@ mod admin;
 mod affinity;
 mod discovery;
 mod health;
+mod policy;
 mod pool;
 mod resilience;
 mod secret;
@@ -22,6 +23,7 @@ pub use admin::*;
 pub use affinity::*;
 pub use discovery::*;
 pub use health::*;
+pub use policy::*;
 pub use pool::*;
 pub use resilience::*;
 pub use secret::*;
@@ -305,73 +307,4 @@ pub struct Respond {
     pub content_type: String,
     /// The content; at most 64 KiB.
     pub body: String,
-}
-
-/// A named rule.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// Its key in the file.
-    pub name: String,
-    /// What it does.
-    pub kind: PolicyKind,
-}
-
-/// What a policy does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PolicyKind {
-    /// `fields`: edit the fields of requests and responses.
-    Fields(FieldEdits),
-    /// `access_log`: a line for each exchange.
-    AccessLog(AccessLog),
-}
-
-/// Edits of the fields of a message; applied in the order remove, set, add.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldEdits {
-    /// On the request, before it is sent to a server.
-    pub request: Edits,
-    /// On the response, before it is sent to the client.
-    pub response: Edits,
-}
-
-/// Names are lower case as compared, and written as given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edits {
-    /// Taken away.
-    pub remove: Vec<String>,
-    /// Replaced or added.
-    pub set: Vec<(String, String)>,
-    /// Added beside what is there.
-    pub add: Vec<(String, String)>,
-}
-
-/// A line for each exchange.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AccessLog {
-    /// How it is written.
-    pub format: LogFormat,
-    /// Where to.
-    pub to: LogTarget,
-    /// Share of exchanges that are logged, 0.0 to 1.0; failures always are.
-    pub sample: f64,
-}
-
-/// How an access log line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line (the default).
-    Json,
-    /// One line for people.
-    Text,
-}
-
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LogTarget {
-    /// Standard output (the default).
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// Appended to this file.
-    File(String),
 }

@@ -15,6 +15,10 @@ fn proxied(backend: &Backend) -> Proxy {
     Proxy::start(&format!("workers: 1\n{}", simple(&[backend])))
 }
 
+/// What memory may grow by, in KiB, where tens of MiB would be if bodies were kept: windows and blocks
+/// of a connection, and what the allocator takes at once.
+const STEPS: u64 = 8 * 1024;
+
 #[test]
 fn a_hundred_requests_are_served_at_once_on_one_connection() {
     let gate = Gate::default();
@@ -109,7 +113,7 @@ fn a_client_that_reads_nothing_makes_nobody_hold_its_content() {
         now > 0 && last.1 > 5
     });
     let grown = (proxy.memory() / 1024).saturating_sub(before);
-    assert!(grown < 4096, "grown by {grown} KiB");
+    assert!(grown < STEPS, "grown by {grown} KiB");
     // It reads after all, and has all of it.
     for response in responses {
         let length = client.runtime.block_on(async {
@@ -168,7 +172,7 @@ fn a_server_that_reads_nothing_stops_the_client() {
     });
     assert!(last.0 < LENGTH, "all of it was taken");
     let grown = (proxy.memory() / 1024).saturating_sub(before);
-    assert!(grown < 4096, "grown by {grown} KiB");
+    assert!(grown < STEPS, "grown by {grown} KiB");
     gate.open();
     client.runtime.block_on(async {
         crate::within(task).await.unwrap();

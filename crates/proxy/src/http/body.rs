@@ -11,6 +11,7 @@ use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
 use evenkeel_runtime::TcpStream;
 
 use super::splice::Splice;
+use super::transform::{Stations, When};
 use crate::buffer::Buffer;
 use crate::channel::Channel;
 
@@ -62,6 +63,8 @@ pub(crate) enum PumpError {
     Malformed(ChunkError),
     /// The body is longer than allowed.
     TooLarge,
+    /// The body cannot be changed as it should be.
+    Broken,
     /// The receiver broke the connection.
     Sink,
 }
@@ -78,6 +81,8 @@ pub(crate) struct Pump {
     /// Its first piece may have been sealed, which cannot be taken back.
     sealed: bool,
     splice: Option<Splice>,
+    /// What it goes through, if anything: then no kernel moves it past us.
+    stations: Option<Box<Stations>>,
     /// Bytes that the kernel has moved. They are not here any more.
     spliced: u64,
     /// What it waits for, valid after a `Pending`.
@@ -95,7 +100,11 @@ struct Block {
     size: [u8; 18],
     size_len: usize,
     payload: (usize, usize),
+    /// The payload of a body that is changed on its way.
+    made: Vec<u8>,
     tail: Cow<'static, [u8]>,
+    /// Lines of the trailer section (RFC 9112 §7.1.2), which the last chunk is followed by.
+    trailers: Vec<u8>,
     length: usize,
     written: usize,
     /// Bytes of the buffer's window that this block stands for, taken off once it is settled.
@@ -115,11 +124,19 @@ impl Pump {
             blocks: 0,
             sealed: false,
             splice: None,
+            stations: None,
             spliced: 0,
             waiting: Waiting::Sink,
             body_bytes: 0,
             sent: 0,
         }
+    }
+
+    /// The body goes through these; before it is begun.
+    pub(crate) fn through(mut self, stations: Stations) -> Self {
+        let some = stations.observer.is_some() || stations.through.is_some();
+        self.stations = some.then(|| Box::new(stations));
+        self
     }
 
     /// Moves what can be moved now. Ready when the whole message is with the receiver.
@@ -143,6 +160,9 @@ impl Pump {
                 return self.poll_splice(cx, from, to);
             }
             ready!(self.poll_write(cx, to, buffer)).map_err(|_| PumpError::Sink)?;
+            if self.frame_more(buffer)? {
+                continue;
+            }
             if self.is_received() {
                 return Poll::Ready(Ok(()));
             }
@@ -212,7 +232,9 @@ impl Pump {
         buffer.consume(self.block.consumed);
         let mut head = std::mem::take(&mut self.block.head);
         head.clear(); // its space goes back to the stock at the end
-        self.block = Block { head, ..Block::default() };
+        let mut made = std::mem::take(&mut self.block.made);
+        made.clear();
+        self.block = Block { head, made, ..Block::default() };
         self.blocks += 1;
     }
 
@@ -235,7 +257,7 @@ impl Pump {
                 if decoded.done {
                     let trailers = decoder.trailers();
                     if self.sink == Sink::Chunked && !trailers.is_empty() {
-                        self.block.tail = Cow::Owned([b"0\r\n", trailers, b"\r\n"].concat());
+                        self.block.trailers = trailers.to_vec();
                     }
                     self.source = Source::Done;
                 }
@@ -249,30 +271,80 @@ impl Pump {
             return Err(PumpError::TooLarge);
         }
         self.block.payload = (buffer.start(), buffer.start() + payload);
-        self.frame_chunk(payload);
+        match self.stations {
+            Some(_) => self.visit(buffer),
+            None => {
+                self.frame_chunk(payload, self.is_received());
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the payload of the current block past what it goes through.
+    #[cold]
+    fn visit(&mut self, buffer: &Buffer) -> Result<(), PumpError> {
+        let (start, end) = self.block.payload;
+        let last = self.is_received();
+        let Some(stations) = &mut self.stations else { return Ok(()) };
+        if let Some(observer) = &mut stations.observer {
+            if end > start {
+                observer.see(buffer.range(start, end));
+            }
+            if last {
+                observer.end();
+            }
+        }
+        let Some(through) = &mut stations.through else {
+            self.frame_chunk(end - start, last);
+            return Ok(());
+        };
+        through.give((start, end), When { flush: !buffer.is_full(), last });
+        self.make(buffer)
+    }
+
+    /// Makes the next piece of a body that is changed the payload of the current block.
+    fn make(&mut self, buffer: &Buffer) -> Result<(), PumpError> {
+        let through = self.stations.as_mut().and_then(|stations| stations.through.as_mut());
+        let Some(through) = through else { return Ok(()) };
+        through.step(buffer).map_err(|_| PumpError::Broken)?;
+        self.block.payload = (0, 0);
+        std::mem::swap(&mut self.block.made, &mut through.out);
+        let (made, end) = (self.block.made.len(), through.is_done());
+        self.frame_chunk(made, end);
         Ok(())
     }
 
-    /// Puts the chunk framing around a payload, when the receiver wants chunks.
-    fn frame_chunk(&mut self, payload: usize) {
+    /// Frames more of what was received, if it becomes more than one block. The first block of a
+    /// message that is changed is never sent again.
+    fn frame_more(&mut self, buffer: &mut Buffer) -> Result<bool, PumpError> {
+        let through = self.stations.as_ref().and_then(|stations| stations.through.as_ref());
+        if !through.is_some_and(|through| through.has_more()) {
+            return Ok(false);
+        }
+        let consumed = std::mem::take(&mut self.block.consumed);
+        let tail = std::mem::take(&mut self.block.trailers);
+        self.begin_block(buffer);
+        (self.block.consumed, self.block.trailers) = (consumed, tail);
+        self.make(buffer)?;
+        Ok(true)
+    }
+
+    /// Puts the chunk framing around a payload, when the receiver wants chunks; `end` if it is the
+    /// last.
+    fn frame_chunk(&mut self, payload: usize, end: bool) {
         let block = &mut self.block;
         if self.sink == Sink::Chunked {
-            let end = matches!(self.source, Source::Done);
             if payload > 0 {
                 block.size_len = chunk_head(payload, &mut block.size);
             }
-            if end && block.tail.is_empty() {
-                block.tail = Cow::Borrowed(LAST_CHUNK);
-            }
-            if payload > 0 {
-                block.tail = match (end, &block.tail) {
-                    (false, _) => Cow::Borrowed(b"\r\n"),
-                    (true, Cow::Borrowed(_)) => Cow::Borrowed(b"\r\n0\r\n\r\n"),
-                    (true, Cow::Owned(trailers)) => {
-                        Cow::Owned([b"\r\n", trailers.as_slice()].concat())
-                    }
-                };
-            }
+            block.tail = match (payload > 0, end, block.trailers.as_slice()) {
+                (false, false, _) => Cow::Borrowed(b""),
+                (true, false, _) => Cow::Borrowed(b"\r\n"),
+                (false, true, []) => Cow::Borrowed(LAST_CHUNK),
+                (true, true, []) => Cow::Borrowed(b"\r\n0\r\n\r\n"),
+                (false, true, lines) => Cow::Owned([b"0\r\n", lines, b"\r\n"].concat()),
+                (true, true, lines) => Cow::Owned([b"\r\n0\r\n", lines, b"\r\n"].concat()),
+            };
         }
         block.length = block.head.len() + block.size_len + payload + block.tail.len();
     }
@@ -287,7 +359,10 @@ impl Pump {
         while block.written < block.length {
             self.waiting = Waiting::Sink;
             self.sealed |= to.plain().is_none();
-            let payload = buffer.range(block.payload.0, block.payload.1);
+            let payload = match block.made.as_slice() {
+                [] => buffer.range(block.payload.0, block.payload.1),
+                made => made,
+            };
             let size = block.size.get(..block.size_len).unwrap_or_default();
             let parts = [block.head.as_slice(), size, payload, &block.tail];
             let mut slices = [IoSlice::new(&[]); 4];
@@ -350,13 +425,19 @@ impl Pump {
             return Poll::Ready(Err(PumpError::Truncated));
         }
         self.source = Source::Done;
-        self.frame_chunk(0);
-        Poll::Ready(Ok(()))
+        self.block.payload = (buffer.start(), buffer.start());
+        Poll::Ready(match self.stations {
+            Some(_) => self.visit(buffer),
+            None => {
+                self.frame_chunk(0, true);
+                Ok(())
+            }
+        })
     }
 
     /// Hands a long body of known length to the kernel, once what was already read is written.
     fn begin_splice(&mut self, from: &Channel, to: &Channel) -> bool {
-        let is_plain = from.plain().is_some() && to.plain().is_some();
+        let is_plain = from.plain().is_some() && to.plain().is_some() && self.stations.is_none();
         if let (Source::Exact(left), Sink::Identity) = (&self.source, self.sink)
             && *left >= SPLICE_MIN
             && is_plain

@@ -24,7 +24,7 @@ use crate::http::forwarded::{self, RequestId};
 use crate::http::grpc::Call;
 use crate::http::interim::Interims;
 use crate::http::{challenge, hops, local_reply, tries};
-use crate::policy::Chain;
+use crate::policy::{Chain, Changes, Verdict};
 use crate::route::RequestView;
 use crate::snapshot::{ListenerSettings, RouteSettings};
 
@@ -66,6 +66,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) body_bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) first_byte: Option<Duration>,
+    /// What policies change about it.
+    pub(crate) changed: Option<Box<Changes>>,
 }
 
 impl<'c> Exchange<'c> {
@@ -104,12 +106,24 @@ impl<'c> Exchange<'c> {
             body_bytes_in: 0,
             bytes_out: 0,
             first_byte: None,
+            changed: None,
         }
     }
 
     /// The listener it came in through.
     pub(crate) fn listener(&self) -> Option<&ListenerSettings> {
         self.generation.snapshot.listener(self.listener)
+    }
+
+    /// The listener's place in the generation.
+    pub(crate) fn listener_id(&self) -> ListenerId {
+        self.listener
+    }
+
+    #[allow(dead_code, reason = "until every policy is there")]
+    /// What policies change about it, to be added to.
+    pub(crate) fn changes(&mut self) -> &mut Changes {
+        self.changed.get_or_insert_default()
     }
 
     /// Its route's settings, once it has one.
@@ -239,6 +253,11 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
         return Ok(local_reply::redirect(exchange, redirect).await);
     }
     refuse_long_body(exchange)?;
+    if let Some(listener) = listener
+        && let Some(next) = admit(exchange, &listener.chain).await?
+    {
+        return Ok(next);
+    }
     let found = generation.snapshot.table.find(&exchange.view());
     let found = found.ok_or_else(|| Failure::new(Reason::NoRoute))?;
     exchange.route = Some(found.route);
@@ -246,6 +265,9 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     let Some(route) = generation.snapshot.route(found.route) else {
         return Err(Failure::new(Reason::NoRoute));
     };
+    if let Some(next) = admit(exchange, &route.chain).await? {
+        return Ok(next);
+    }
     match &route.action {
         Action::Pool(pool) => tries::forward(exchange, *pool).await,
         Action::Split(shares) => {
@@ -254,6 +276,19 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
         }
         Action::Redirect(redirect) => Ok(local_reply::redirect(exchange, redirect).await),
         Action::Respond(respond) => Ok(local_reply::respond(exchange, respond).await),
+    }
+}
+
+/// Asks the policies of a chain; `Some` if one of them has answered.
+async fn admit(exchange: &mut Exchange<'_>, chain: &Chain) -> Result<Option<Next>, Failure> {
+    if chain.admits_all() {
+        return Ok(None);
+    }
+    // In a box of its own: what policies need is no part of every exchange.
+    match Box::pin(chain.admit(exchange)).await {
+        Verdict::Answer(reply) => Ok(Some(local_reply::give(exchange, &reply).await)),
+        Verdict::Refuse(failure) => Err(failure),
+        Verdict::Pass | Verdict::Later(_) => Ok(None),
     }
 }
 
@@ -333,6 +368,7 @@ pub(crate) fn record(exchange: &Exchange<'_>) {
         }
     }
     access_log::record(exchange, now);
+    exchange.chains().for_each(|chain| chain.over(exchange));
 }
 
 /// Whether the response to this request has no content whatever its head says.

@@ -16,7 +16,7 @@ use crate::http::alt_svc;
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
 use crate::http::hops;
-use crate::policy::Edits;
+use crate::policy::{Chain, Edits};
 use crate::snapshot::{ListenerSettings, PoolSettings, Target};
 
 /// Fields with this prefix are ours alone: they are taken from both sides' messages.
@@ -137,26 +137,31 @@ pub(crate) fn write_request(
     let head = &exchange.head;
     out.extend_from_slice(head.method_text.of(bytes));
     out.push(b' ');
-    out.extend_from_slice(exchange.path());
-    if let Some(query) = head.target.query {
-        out.push(b'?');
-        out.extend_from_slice(query.of(bytes));
+    let changes = exchange.changed.as_deref();
+    match changes.and_then(|changes| changes.target.as_deref()) {
+        Some(target) => out.extend_from_slice(target),
+        None => {
+            out.extend_from_slice(exchange.path());
+            if let Some(query) = head.target.query {
+                out.push(b'?');
+                out.extend_from_slice(query.of(bytes));
+            }
+        }
     }
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    match settings.host(target) {
-        Some(host) => out.extend_from_slice(host.as_bytes()),
+    let host = settings.host(target).map(str::as_bytes);
+    match host.or_else(|| changes?.host.as_deref()) {
+        Some(host) => out.extend_from_slice(host),
         // An old client has none (RFC 9112 §3.2): the server's own, since many refuse an empty one.
         None if head.host.is_empty() => out.extend_from_slice(target.key.as_bytes()),
         None => out.extend_from_slice(head.host.of(bytes)),
     }
     out.extend_from_slice(b"\r\n");
-    let edited = exchange.chains().any(|chain| !chain.is_empty());
+    let edits = RequestEdits::of(exchange);
     let Some(listener) = exchange.listener() else { return };
     for field in &head.fields {
         let name = field.name.of(bytes);
-        if is_replaced(exchange, &listener.config.identity, field, name)
-            || (edited && exchange.chains().any(|c| c.request_edits().any(|e| e.drops(name))))
-        {
+        if is_replaced(exchange, &listener.config.identity, field, name) || edits.drop(name) {
             continue;
         }
         match &settings.stickiness {
@@ -166,13 +171,11 @@ pub(crate) fn write_request(
             _ => write_field(out, name, field.value.of(bytes)),
         }
     }
-    write_identity(out, exchange, listener, edited);
+    write_identity(out, exchange, listener, &edits);
     out.extend_from_slice(b"x-evenkeel-hops: ");
     write_number(out, hops::next(head, bytes));
     out.extend_from_slice(b"\r\n");
-    for chain in exchange.chains() {
-        chain.request_edits().for_each(|edits: &Edits| out.extend_from_slice(&edits.lines));
-    }
+    edits.all().for_each(|edits| out.extend_from_slice(&edits.lines));
     match head.body {
         BodyLength::Exact(length) => write_length(out, length),
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -191,6 +194,28 @@ pub(crate) fn write_request(
         None => {}
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whatever is edited about a request's fields.
+struct RequestEdits<'e> {
+    exchange: &'e Exchange<'e>,
+    some: bool,
+}
+
+impl<'e> RequestEdits<'e> {
+    fn of(exchange: &'e Exchange<'_>) -> Self {
+        let edited = exchange.chains().any(|chain| !chain.edits_nothing());
+        Self { exchange, some: edited || exchange.changed.is_some() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'e Edits> + use<'e> {
+        let changed = self.exchange.changed.as_ref().map(|changes| &changes.request);
+        self.exchange.chains().flat_map(Chain::request_edits).chain(changed)
+    }
+
+    fn drop(&self, name: &[u8]) -> bool {
+        self.some && self.all().any(|edits| edits.drops(name))
+    }
 }
 
 /// Whether a client's field is not passed on as it is: connection-specific, framing (ours), or
@@ -243,14 +268,12 @@ fn write_identity(
     out: &mut Vec<u8>,
     exchange: &Exchange<'_>,
     listener: &ListenerSettings,
-    edited: bool,
+    edits: &RequestEdits<'_>,
 ) {
     let identity = &listener.config.identity;
     let (bytes, head) = (exchange.buffer.all(), &exchange.head);
     let peer = exchange.connection.peer_ip();
-    let set = |name: &[u8]| {
-        edited && exchange.chains().any(|c| c.request_edits().any(|edits| edits.drops(name)))
-    };
+    let set = |name: &[u8]| edits.drop(name);
     let told = |known: Known| exchange.trusted && head.field(bytes, known).is_some();
     if identity.x_forwarded {
         if !set(b"x-forwarded-for") {
@@ -348,17 +371,29 @@ fn write_forwarded(out: &mut Vec<u8>, exchange: &Exchange<'_>, peer: IpAddr) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// How a response is framed for the client.
+#[derive(Clone, Copy)]
+pub(crate) struct Framing {
+    /// How it sees where the body ends.
+    pub(crate) sink: Sink,
+    /// The body is as long as the server says.
+    pub(crate) keeps_length: bool,
+    /// Another request may follow.
+    pub(crate) persist: bool,
+}
+
 /// Writes a response as the client gets it.
 pub(crate) fn write_response(
     out: &mut Vec<u8>,
     exchange: &Exchange<'_>,
     response: &ResponseHead,
     bytes: &[u8],
-    sink: Sink,
-    persist: bool,
+    framing: Framing,
 ) {
     write_status(out, response.status);
-    let edited = exchange.chains().any(|chain| !chain.is_empty());
+    let changed = exchange.changed.as_ref().map(|changes| &changes.response);
+    let all = || exchange.chains().flat_map(Chain::response_edits).chain(changed);
+    let edited = changed.is_some() || exchange.chains().any(|chain| !chain.edits_nothing());
     let binding = affinity::binds(exchange, response);
     let (hsts, alt_svc) = (hsts(exchange), alt_svc::is_said(exchange));
     let (mut dated, mut is_private) = (false, false);
@@ -366,8 +401,7 @@ pub(crate) fn write_response(
         let name = field.name.of(bytes);
         let ours = is_ours_to_say(field.known, name);
         dated |= field.known == Known::Date;
-        let mut dropped =
-            edited && exchange.chains().any(|c| c.response_edits().any(|e| e.drops(name)));
+        let mut dropped = edited && all().any(|edits| edits.drops(name));
         dropped |= alt_svc && field.known == Known::Other && name.eq_ignore_ascii_case(b"alt-svc");
         dropped |= hsts.is_some()
             && field.known == Known::Other
@@ -392,9 +426,7 @@ pub(crate) fn write_response(
             alt_svc::write(out, exchange);
         }
     }
-    for chain in exchange.chains() {
-        chain.response_edits().for_each(|edits| out.extend_from_slice(&edits.lines));
-    }
+    all().for_each(|edits| out.extend_from_slice(&edits.lines));
     if let Some(stickiness) = binding {
         affinity::write_binding(out, exchange, stickiness, is_private);
     }
@@ -402,7 +434,8 @@ pub(crate) fn write_response(
         let version = if response.version == Version::Http10 { "1.0" } else { "1.1" };
         let _ = write!(out, "via: {version} {via}\r\n");
     }
-    match (sink, response.content_length) {
+    let length = response.content_length.filter(|_| framing.keeps_length);
+    match (framing.sink, length) {
         (Sink::Chunked, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // Also for HEAD and 304, where it is the length that content would have had.
         (Sink::Identity, Some(length)) if response.status != 204 && response.status >= 200 => {
@@ -416,7 +449,7 @@ pub(crate) fn write_response(
             out.extend_from_slice(protocol.of(bytes));
             out.extend_from_slice(b"\r\n");
         }
-        _ => write_connection(out, exchange, persist),
+        _ => write_connection(out, exchange, framing.persist),
     }
     out.extend_from_slice(b"\r\n");
 }

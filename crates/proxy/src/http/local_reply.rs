@@ -1,8 +1,10 @@
 //! Responses that this process makes itself: failures, redirects, fixed responses. Owns their
 //! form, and whether the client's connection survives them.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, RequestError};
 use evenkeel_config::model::{Redirect, RedirectPart, Respond};
@@ -12,6 +14,7 @@ use crate::failure::{Failure, Reason};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
 use crate::http::{alt_svc, forwarded, grpc, interim};
+use crate::policy::{self, Answered, Passing};
 
 /// Answers a failed exchange. Nothing is written when the client cannot or must not see it.
 pub(crate) async fn send(exchange: &mut Exchange<'_>, mut failure: Failure) -> Next {
@@ -43,11 +46,11 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, mut failure: Failure) -> N
         _ if status == 503 && !plant::is(Bug::RetryAfterForgotten) => "retry-after: 1\r\n",
         _ => "",
     };
-    let reply = Reply {
+    let reply = Made {
         status,
         content_type: "text/plain; charset=utf-8",
         word,
-        extra,
+        extra: extra.as_bytes(),
         body: body.as_bytes(),
     };
     write(exchange, &reply, !refused).await
@@ -86,9 +89,8 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
         location.splice(NAME.len()..NAME.len() + slashes, [b'/']);
     }
     location.extend_from_slice(b"\r\n");
-    let extra = String::from_utf8_lossy(&location).into_owned();
     let reply =
-        Reply { status: redirect.status, content_type: "", word: "", extra: &extra, body: b"" };
+        Made { status: redirect.status, content_type: "", word: "", extra: &location, body: b"" };
     write(exchange, &reply, true).await
 }
 
@@ -112,11 +114,11 @@ fn begins_with_path(to: &[RedirectPart]) -> bool {
 
 /// Answers with a fixed response.
 pub(crate) async fn respond(exchange: &mut Exchange<'_>, respond: &Respond) -> Next {
-    let reply = Reply {
+    let reply = Made {
         status: respond.status,
         content_type: &respond.content_type,
         word: "",
-        extra: "",
+        extra: b"",
         body: respond.body.as_bytes(),
     };
     write(exchange, &reply, true).await
@@ -133,17 +135,68 @@ pub(crate) fn refuse(stream: &TcpStream, reason: Reason) {
     stream.write_now(text.as_bytes());
 }
 
-struct Reply<'r> {
+/// An answer that a policy makes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Empty if there is nothing to be described.
+    pub(crate) content_type: Cow<'static, str>,
+    /// Complete field lines.
+    pub(crate) fields: Vec<u8>,
+    pub(crate) body: Bytes,
+}
+
+/// Answers with what a policy made.
+pub(crate) async fn give(exchange: &mut Exchange<'_>, reply: &Reply) -> Next {
+    write(exchange, &Made::of(reply), true).await
+}
+
+/// The same in place of a server's answer, which policies have seen.
+pub(crate) async fn give_instead(exchange: &mut Exchange<'_>, reply: &Reply) -> Next {
+    write_out(exchange, &Made::of(reply), true).await
+}
+
+struct Made<'r> {
     status: u16,
     content_type: &'r str,
     /// The machine-readable reason; empty if nothing failed.
     word: &'r str,
     /// Complete field lines.
-    extra: &'r str,
+    extra: &'r [u8],
     body: &'r [u8],
 }
 
-async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool) -> Next {
+impl<'r> Made<'r> {
+    fn of(reply: &'r Reply) -> Self {
+        Self {
+            status: reply.status,
+            content_type: &reply.content_type,
+            word: "",
+            extra: &reply.fields,
+            body: &reply.body,
+        }
+    }
+}
+
+/// Lets policies see what is answered; whether another is given in its place.
+async fn write(exchange: &mut Exchange<'_>, reply: &Made<'_>, may_persist: bool) -> Next {
+    let answer = Answered { status: reply.status, head: None, content_type: reply.content_type };
+    match policy::respond(exchange, &answer) {
+        Passing::Instead(other) => {
+            let other = Made {
+                status: other.status,
+                content_type: &other.content_type,
+                word: reply.word,
+                extra: &[reply.extra, &other.fields].concat(),
+                body: &other.body,
+            };
+            write_out(exchange, &other, may_persist).await
+        }
+        Passing::AsIs | Passing::Through(_) => write_out(exchange, reply, may_persist).await,
+    }
+}
+
+async fn write_out(exchange: &mut Exchange<'_>, reply: &Made<'_>, may_persist: bool) -> Next {
     skip_received_body(exchange);
     exchange.connection.state.end_by(None); // there is something to tell
     let persist = may_persist && exchange.may_persist();
@@ -172,7 +225,7 @@ async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool
         out.extend_from_slice(reply.content_type.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(reply.extra.as_bytes());
+    out.extend_from_slice(reply.extra);
     if !reply.word.is_empty() {
         out.extend_from_slice(b"x-evenkeel-reason: ");
         out.extend_from_slice(reply.word.as_bytes());
@@ -191,6 +244,9 @@ async fn write(exchange: &mut Exchange<'_>, reply: &Reply<'_>, may_persist: bool
         for edits in chain.response_edits() {
             out.extend_from_slice(&edits.lines);
         }
+    }
+    if let Some(changes) = &exchange.changed {
+        out.extend_from_slice(&changes.response.lines);
     }
     forwarded::write_connection(&mut out, exchange, persist);
     // RFC 9110 §8.6: no length on a 204; §15.4.5: none needed on a 304.

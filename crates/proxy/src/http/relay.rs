@@ -12,9 +12,13 @@ use crate::generation::Leased;
 use crate::http::body::{Pump, PumpError, Sink, Waiting};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
+use crate::http::forwarded::Framing;
+use crate::http::local_reply::Reply;
 use crate::http::patience::Patience;
+use crate::http::transform::{Stations, Through};
 use crate::http::upstream::{self, Answer};
-use crate::http::{forwarded, sign_in, tunnel};
+use crate::http::{forwarded, local_reply, sign_in, tunnel};
+use crate::policy::{self, Answered, Passing};
 
 /// How an answer that had begun ended.
 pub(crate) enum End {
@@ -40,10 +44,27 @@ pub(crate) async fn relay(
         return Box::pin(tunnel::open(exchange, answer, request)).await;
     }
     exchange.received = request.is_received();
-    let sink = sink(exchange, &answer);
+    let mut stations = Stations::default();
+    let seen = Answered {
+        status: answer.head.status,
+        head: Some((&answer.head, answer.buffer.all())),
+        content_type: "",
+    };
+    match policy::respond(exchange, &seen) {
+        Passing::AsIs => {}
+        Passing::Through(what) if !matches!(answer.head.body, BodyLength::None) => {
+            stations.through = Some(Box::new(Through::new(what)));
+        }
+        Passing::Through(_) => {}
+        Passing::Instead(reply) => {
+            return Box::pin(replace(exchange, lease, answer, request, &reply)).await;
+        }
+    }
+    let sink = sink(exchange, &answer, stations.through.is_some());
     // Without chunks and without a length, the end of the body is the end of the connection.
     let delimited = sink == Sink::Chunked
-        || matches!(answer.head.body, BodyLength::None | BodyLength::Exact(_));
+        || stations.through.is_none()
+            && matches!(answer.head.body, BodyLength::None | BodyLength::Exact(_));
     let persist = delimited && exchange.may_persist() && answer.request_sent;
     let mut head = exchange.connection.worker.stock.take_scratch();
     forwarded::write_response(
@@ -51,28 +72,40 @@ pub(crate) async fn relay(
         exchange,
         &answer.head,
         answer.buffer.all(),
-        sink,
-        persist,
+        Framing { sink, keeps_length: stations.through.is_none(), persist },
     );
     exchange.status = answer.head.status;
     let signed_in = sign_in::is_bound(exchange, &answer.head, answer.buffer.all());
     let source = upstream::response_source(&answer.head, answer.buffer.all());
-    let response = Pump::new(head, source, sink, u64::MAX);
+    let response = Pump::new(head, source, sink, u64::MAX).through(stations);
     let mut relay = Relay { response, request, answer, ended: false, signed_in };
     let result = relay.run(exchange).await;
     relay.finish(exchange, lease, delimited, persist, result)
 }
 
 /// How the client will see where the body ends.
-fn sink(exchange: &Exchange<'_>, answer: &Answer) -> Sink {
+fn sink(exchange: &Exchange<'_>, answer: &Answer, is_changed: bool) -> Sink {
+    let knows_chunks = exchange.head.version == Version::Http11 && !exchange::is_head(exchange);
     match answer.head.body {
-        BodyLength::Chunked | BodyLength::UntilClose
-            if exchange.head.version == Version::Http11 && !exchange::is_head(exchange) =>
-        {
-            Sink::Chunked
-        }
+        BodyLength::Chunked | BodyLength::UntilClose if knows_chunks => Sink::Chunked,
+        BodyLength::Exact(_) if knows_chunks && is_changed => Sink::Chunked,
         _ => Sink::Identity,
     }
+}
+
+/// Gives the client another answer than the server's.
+async fn replace(
+    exchange: &mut Exchange<'_>,
+    lease: &Leased,
+    answer: Answer,
+    request: &mut Pump,
+    reply: &Reply,
+) -> End {
+    upstream::discard(exchange, lease, answer, request);
+    exchange.body_bytes_in = request.body_bytes;
+    let scratch = request.settle(&mut exchange.buffer);
+    exchange.connection.worker.stock.give_scratch(scratch);
+    End::Complete(local_reply::give_instead(exchange, reply).await)
 }
 
 struct Relay<'r> {

@@ -16,9 +16,10 @@ use crate::failure::Reason;
 use crate::http::body::{Pump, Sink};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::Exchange;
+use crate::http::forwarded::{self, Framing};
+use crate::http::interim;
 use crate::http::relay::End;
 use crate::http::upstream::Answer;
-use crate::http::{forwarded, interim};
 
 /// Confirms the upgrade to the client and becomes a tunnel.
 pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &mut Pump) -> End {
@@ -29,7 +30,8 @@ pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &
     };
     let mut head = worker.stock.take_scratch();
     let bytes = answer.buffer.all();
-    forwarded::write_response(&mut head, exchange, &answer.head, bytes, Sink::Identity, true);
+    let framing = Framing { sink: Sink::Identity, keeps_length: true, persist: true };
+    forwarded::write_response(&mut head, exchange, &answer.head, bytes, framing);
     exchange.status = answer.head.status;
     worker.stock.give_scratch(request.settle(&mut exchange.buffer));
     let written = interim::write_all(exchange, &head).await;

@@ -17,9 +17,9 @@ impl Fields {
 /// One direction: names whose lines are dropped, and lines that are written.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
-    dropped: Box<[Box<[u8]>]>,
+    dropped: Vec<Box<[u8]>>,
     /// Complete lines, ready to be copied.
-    pub(crate) lines: Box<[u8]>,
+    pub(crate) lines: Vec<u8>,
 }
 
 impl Edits {
@@ -33,7 +33,26 @@ impl Edits {
             lines.extend_from_slice(value.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
-        Self { dropped, lines: lines.into() }
+        Self { dropped, lines }
+    }
+
+    /// A field in place of those of its name.
+    pub(crate) fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    /// A field beside those of its name. What would end the line early is left out of the value.
+    pub(crate) fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.lines.extend_from_slice(name);
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend(value.iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
+        self.lines.extend_from_slice(b"\r\n");
+    }
+
+    /// None of this name.
+    pub(crate) fn remove(&mut self, name: &[u8]) {
+        self.dropped.push(name.into());
     }
 
     /// Whether a line of this name is left out.

@@ -1,59 +1,263 @@
-//! Policies: one file each, and this enum is the complete list. Settings only; a chain is put
-//! together when the snapshot is compiled, so that a route pays for nothing it does not use.
+//! Policies: what is done to exchanges on their way, one file for each kind. Owns the trait that all
+//! of them are, the complete list (`compile`), and chains; `http/exchange.rs` owns when which step is
+//! taken. A chain keeps a list for each step, so that a route pays for nothing it does not use.
+#![allow(dead_code, unused_imports, reason = "until every policy is there")]
 
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use evenkeel_codec::ResponseHead;
 use evenkeel_config::model::{self, PolicyKind};
 
+mod changes;
 mod fields;
 
+pub(crate) use changes::{Changes, Permit};
 pub(crate) use fields::Edits;
 
 use crate::access_log::Logging;
+use crate::failure::Failure;
+use crate::http::exchange::Exchange;
+use crate::http::local_reply::Reply;
+use crate::http::transform::Transform;
+use crate::snapshot::Resolved;
 
-/// What can be done to an exchange on its way.
-enum Policy {
-    Fields(fields::Fields),
+/// What can be done to an exchange on its way. It is compiled once for each snapshot and shared by all
+/// workers; one whose settings a change leaves as they are is kept, with whatever it counts.
+///
+/// A policy says at which [`Steps`] it wants to be asked; nothing else of it is called.
+pub(crate) trait Policy: Any + Send + Sync {
+    /// When it is asked.
+    fn steps(&self) -> Steps;
+
+    /// Takes over what `old`, of the same name and with other settings, has counted. Called once,
+    /// before it is shared.
+    fn inherit(&mut self, old: &dyn Policy) {
+        let _ = old;
+    }
+
+    /// Lets a request through, answers it, or refuses it. A listener's policies are asked before the
+    /// route is chosen, a route's after that; in both, in the order configured.
+    fn admit<'e>(&'e self, exchange: &'e mut Exchange<'_>) -> Verdict<'e> {
+        let _ = exchange;
+        Verdict::Pass
+    }
+
+    /// Looks at the final answer before its head is written, whoever made it: a server, the cache, or
+    /// this process. Fields are changed by [`Exchange::changes`].
+    fn respond(&self, exchange: &mut Exchange<'_>, answer: &Answered<'_>) -> Passing {
+        let _ = (exchange, answer);
+        Passing::AsIs
+    }
+
+    /// The exchange is over, however it ended.
+    fn over(&self, exchange: &Exchange<'_>) {
+        let _ = exchange;
+    }
+}
+
+/// The steps that a policy takes part in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Steps {
+    /// [`Policy::admit`].
+    pub(crate) admit: bool,
+    /// [`Policy::respond`].
+    pub(crate) respond: bool,
+    /// [`Policy::over`].
+    pub(crate) over: bool,
+}
+
+/// What becomes of a request.
+pub(crate) enum Verdict<'e> {
+    /// It goes on.
+    Pass,
+    /// It is answered with this.
+    Answer(Box<Reply>),
+    /// It fails; the reason decides the status.
+    Refuse(Failure),
+    /// It is known later. Whoever waits has a deadline of its own.
+    Later(Pin<Box<dyn Future<Output = Verdict<'static>> + 'e>>),
+}
+
+/// What becomes of an answer.
+pub(crate) enum Passing {
+    /// It is passed on.
+    AsIs,
+    /// Its body goes through this; only of what has one, and at most one of them for an answer: the
+    /// first policy that says so.
+    Through(Box<dyn Transform>),
+    /// Another is given in its place. The one in its place is not looked at again.
+    Instead(Box<Reply>),
+}
+
+/// A final answer.
+pub(crate) struct Answered<'a> {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Its head as received, and the bytes that it refers to; none if this process made it.
+    pub(crate) head: Option<(&'a ResponseHead, &'a [u8])>,
+    /// What is made here has one, or nothing.
+    pub(crate) content_type: &'a str,
+}
+
+impl<'a> Answered<'a> {
+    /// The values of a field, a line after the other.
+    pub(crate) fn values<'n>(
+        &self,
+        name: &'n [u8],
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let made = match self.head {
+            None if name.eq_ignore_ascii_case(b"content-type") => Some(self.content_type),
+            _ => None,
+        };
+        let made = made.filter(|text| !text.is_empty()).map(str::as_bytes);
+        let received = self.head.into_iter().flat_map(move |(head, bytes)| {
+            let is = move |found: &[u8]| found.eq_ignore_ascii_case(name);
+            head.fields
+                .iter()
+                .filter(move |field| is(field.name.of(bytes)))
+                .map(move |field| field.value.of(bytes))
+        });
+        made.into_iter().chain(received)
+    }
+
+    /// The first value of a field.
+    pub(crate) fn value(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.values(name).next()
+    }
 }
 
 /// The policies of a listener or of a route, in the order configured.
 #[derive(Default)]
 pub struct Chain {
-    policies: Box<[Policy]>,
+    /// Edits that are the same for every exchange.
+    edits: Box<[fields::Fields]>,
+    admit: Box<[Arc<dyn Policy>]>,
+    respond: Box<[Arc<dyn Policy>]>,
+    over: Box<[Arc<dyn Policy>]>,
     /// Whether exchanges are logged, and how; the last one configured counts.
     pub(crate) logging: Option<Logging>,
 }
 
+/// A policy with a state or with steps of its own; `None` if a chain holds all there is of it.
+/// `before` is what had its name in the snapshot before.
+pub(crate) fn compile(
+    policy: &model::Policy,
+    resolved: &Resolved,
+    before: Option<&dyn Policy>,
+) -> Option<Arc<dyn Policy>> {
+    let _ = (resolved, before);
+    match &policy.kind {
+        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
+    }
+}
+
+/// Puts what was compiled among the others, with what the one before it has counted.
+fn carried<P: Policy>(mut policy: P, before: Option<&dyn Policy>) -> Option<Arc<dyn Policy>> {
+    if let Some(before) = before {
+        policy.inherit(before);
+    }
+    Some(Arc::new(policy))
+}
+
 impl Chain {
     /// Puts a chain together.
-    pub fn compile<'c>(policies: impl Iterator<Item = &'c model::Policy>) -> Self {
-        let mut chain = Vec::new();
-        let mut logging = None;
-        for policy in policies {
+    pub(crate) fn compile<'c>(
+        policies: impl Iterator<Item = (&'c model::Policy, Option<&'c Arc<dyn Policy>>)>,
+    ) -> Self {
+        let (mut edits, mut logging) = (Vec::new(), None);
+        let (mut admit, mut respond, mut over) = (Vec::new(), Vec::new(), Vec::new());
+        for (policy, compiled) in policies {
             match &policy.kind {
-                PolicyKind::Fields(edits) => {
-                    chain.push(Policy::Fields(fields::Fields::compile(edits)));
-                }
+                PolicyKind::Fields(fields) => edits.push(fields::Fields::compile(fields)),
                 PolicyKind::AccessLog(log) => logging = Some(Logging::compile(log)),
             }
+            let Some(compiled) = compiled else { continue };
+            let steps = compiled.steps();
+            for (wants, list) in
+                [(steps.admit, &mut admit), (steps.respond, &mut respond), (steps.over, &mut over)]
+            {
+                if wants {
+                    list.push(compiled.clone());
+                }
+            }
         }
-        Self { policies: chain.into(), logging }
+        Self {
+            edits: edits.into(),
+            admit: admit.into(),
+            respond: respond.into(),
+            over: over.into(),
+            logging,
+        }
+    }
+
+    /// Asks each policy whether the request may go on; the first that says no decides.
+    pub(crate) async fn admit(&self, exchange: &mut Exchange<'_>) -> Verdict<'static> {
+        for policy in &self.admit {
+            match Self::ask(policy, exchange).await {
+                Verdict::Pass => {}
+                verdict => return verdict,
+            }
+        }
+        Verdict::Pass
+    }
+
+    async fn ask(policy: &Arc<dyn Policy>, exchange: &mut Exchange<'_>) -> Verdict<'static> {
+        match policy.admit(exchange) {
+            Verdict::Pass => Verdict::Pass,
+            Verdict::Answer(reply) => Verdict::Answer(reply),
+            Verdict::Refuse(failure) => Verdict::Refuse(failure),
+            Verdict::Later(verdict) => verdict.await,
+        }
+    }
+
+    /// Shows each policy the answer.
+    fn respond(&self, exchange: &mut Exchange<'_>, answer: &Answered<'_>, passing: &mut Passing) {
+        for policy in &self.respond {
+            match (policy.respond(exchange, answer), &passing) {
+                (Passing::AsIs, _) | (_, Passing::Instead(_)) => {}
+                (Passing::Through(_), Passing::Through(_)) => {}
+                (other, _) => *passing = other,
+            }
+        }
+    }
+
+    /// Tells each policy that the exchange is over.
+    pub(crate) fn over(&self, exchange: &Exchange<'_>) {
+        self.over.iter().for_each(|policy| policy.over(exchange));
+    }
+
+    /// No policy wants to see requests before they are passed on.
+    pub(crate) fn admits_all(&self) -> bool {
+        self.admit.is_empty()
     }
 
     /// Edits of the request's fields, in order.
     pub(crate) fn request_edits(&self) -> impl Iterator<Item = &Edits> {
-        self.policies.iter().map(|policy| match policy {
-            Policy::Fields(fields) => &fields.request,
-        })
+        self.edits.iter().map(|fields| &fields.request)
     }
 
     /// Edits of the response's fields, in order.
     pub(crate) fn response_edits(&self) -> impl Iterator<Item = &Edits> {
-        self.policies.iter().map(|policy| match policy {
-            Policy::Fields(fields) => &fields.response,
-        })
+        self.edits.iter().map(|fields| &fields.response)
     }
 
-    /// Nothing to do.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+    /// No field is edited in the same way for every exchange.
+    pub(crate) fn edits_nothing(&self) -> bool {
+        self.edits.is_empty()
     }
+}
+
+/// Shows the answer to every policy of the exchange.
+pub(crate) fn respond(exchange: &mut Exchange<'_>, answer: &Answered<'_>) -> Passing {
+    let generation = exchange.generation.clone();
+    let listener = generation.snapshot.listener(exchange.listener_id());
+    let route = exchange.route.and_then(|id| generation.snapshot.route(id));
+    let mut passing = Passing::AsIs;
+    for chain in [listener.map(|l| &l.chain), route.map(|r| &r.chain)].into_iter().flatten() {
+        chain.respond(exchange, answer, &mut passing);
+    }
+    passing
 }

@@ -409,7 +409,9 @@ pub(crate) fn of_client(error: &PumpError) -> Reason {
     match error {
         PumpError::Malformed(error) => Reason::BadRequestBody(*error),
         PumpError::TooLarge => Reason::BodyTooLarge,
-        PumpError::Source | PumpError::Truncated | PumpError::Sink => Reason::ClientGone,
+        PumpError::Source | PumpError::Truncated | PumpError::Broken | PumpError::Sink => {
+            Reason::ClientGone
+        }
     }
 }
 

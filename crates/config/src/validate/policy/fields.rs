@@ -1,12 +1,12 @@
-//! Policies.
+//! `fields`.
 
-use super::empty;
-use super::matching::is_token;
-use crate::diagnostic::Diagnostic;
-use crate::model::{AccessLog, Edits, FieldEdits, LogFormat, LogTarget, Policy, PolicyKind};
-use crate::option::{ACCESS_LOG, EDITS, FIELDS, POLICY};
+use crate::diagnostic::{Diagnostic, Span};
+use crate::model::{Edits, FieldEdits};
+use crate::option::{EDITS, FIELDS};
 use crate::read::{Findings, Options, map, one_or_many, text};
-use crate::tree::{Key, Node};
+use crate::tree::Node;
+use crate::validate::empty;
+use crate::validate::matching::is_token;
 
 /// Fields that frame a message, belong to one connection, or are written by the proxy itself.
 const UNTOUCHABLE: &[&str] = &[
@@ -21,22 +21,12 @@ const UNTOUCHABLE: &[&str] = &[
     "upgrade",
 ];
 
-pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Policy {
-    let options = Options::read(node, &POLICY, found);
-    let kind = match options.only(found) {
-        Some((key, node)) if key.text == "access_log" => {
-            PolicyKind::AccessLog(access_log(node, found))
-        }
-        Some((_, node)) => {
-            let options = Options::read(node, &FIELDS, found);
-            PolicyKind::Fields(FieldEdits {
-                request: edits(options.node("request"), found),
-                response: edits(options.node("response"), found),
-            })
-        }
-        None => PolicyKind::Fields(FieldEdits::default()),
-    };
-    Policy { name: key.text.clone(), kind }
+pub(super) fn read(node: &Node, found: &mut Findings) -> FieldEdits {
+    let options = Options::read(node, &FIELDS, found);
+    FieldEdits {
+        request: edits(options.node("request"), found),
+        response: edits(options.node("response"), found),
+    }
 }
 
 fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
@@ -70,7 +60,7 @@ fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
     Edits { remove, set, add }
 }
 
-fn is_name(name: &str, span: crate::diagnostic::Span, found: &mut Findings) -> bool {
+fn is_name(name: &str, span: Span, found: &mut Findings) -> bool {
     if !is_token(name) {
         found.error("bad-value", span, format!("`{name}` is not a field name"));
         return false;
@@ -83,20 +73,4 @@ fn is_name(name: &str, span: crate::diagnostic::Span, found: &mut Findings) -> b
         return false;
     }
     true
-}
-
-fn access_log(node: &Node, found: &mut Findings) -> AccessLog {
-    let options = Options::read(node, &ACCESS_LOG, found);
-    AccessLog {
-        format: match options.choice("format", found) {
-            Some("text") => LogFormat::Text,
-            _ => LogFormat::Json,
-        },
-        to: match options.text("to", found).as_deref() {
-            None | Some("stdout") => LogTarget::Stdout,
-            Some("stderr") => LogTarget::Stderr,
-            Some(path) => LogTarget::File(path.to_owned()),
-        },
-        sample: options.share("sample", found),
-    }
 }

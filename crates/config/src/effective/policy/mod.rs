@@ -1,0 +1,15 @@
+//! Policies. Each kind is written by a file of its own.
+
+mod access_log;
+mod fields;
+
+use serde_json::{Value, json};
+
+use crate::model::{Policy, PolicyKind};
+
+pub(super) fn policy(policy: &Policy) -> Value {
+    match &policy.kind {
+        PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
+        PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
+    }
+}

@@ -1,0 +1,26 @@
+//! Policies: named rules that listeners and routes apply. One file for the settings of each kind;
+//! [`PolicyKind`] is the complete list.
+
+mod access_log;
+mod fields;
+
+pub use access_log::*;
+pub use fields::*;
+
+/// A named rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Its key in the file.
+    pub name: String,
+    /// What it does.
+    pub kind: PolicyKind,
+}
+
+/// What a policy does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PolicyKind {
+    /// `fields`: edit the fields of requests and responses.
+    Fields(FieldEdits),
+    /// `access_log`: a line for each exchange.
+    AccessLog(AccessLog),
+}

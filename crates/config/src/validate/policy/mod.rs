@@ -1,0 +1,21 @@
+//! Policies: which kind one is. What may be written for each kind is in a file of its own.
+
+mod access_log;
+mod fields;
+
+use crate::model::{FieldEdits, Policy, PolicyKind};
+use crate::option::POLICY;
+use crate::read::{Findings, Options};
+use crate::tree::{Key, Node};
+
+pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Policy {
+    let options = Options::read(node, &POLICY, found);
+    let kind = match options.only(found) {
+        Some((key, node)) => match key.text.as_str() {
+            "access_log" => PolicyKind::AccessLog(access_log::read(node, found)),
+            _ => PolicyKind::Fields(fields::read(node, found)),
+        },
+        None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted
+    };
+    Policy { name: key.text.clone(), kind }
+}

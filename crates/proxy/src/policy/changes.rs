@@ -1,0 +1,22 @@
+//! What policies change about one exchange, beyond the edits that are the same for every exchange.
+//! Most exchanges have none.
+
+use super::Edits;
+
+/// See the module's head.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// Edits of the request's fields, after those of the chains.
+    pub(crate) request: Edits,
+    /// Edits of the answer's fields, after those of the chains.
+    pub(crate) response: Edits,
+    /// Path and query as servers get them; the client's, normalised, if `None`.
+    pub(crate) target: Option<Vec<u8>>,
+    /// The `Host` as servers get it, unless the pool says so; the client's if `None`.
+    pub(crate) host: Option<Vec<u8>>,
+    /// What is given back when the exchange is over.
+    pub(crate) permits: Vec<Permit>,
+}
+
+/// Something that an exchange holds as long as it lasts; dropping it gives it back.
+pub(crate) struct Permit(pub(crate) Box<dyn std::any::Any>);
