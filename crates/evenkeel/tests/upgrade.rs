@@ -365,6 +365,38 @@ fn a_server_that_was_ejected_is_not_asked_by_the_new_process_either() {
 }
 
 #[test]
+fn versions_of_the_old_process_can_be_gone_back_to() {
+    let backend = Backend::named("a");
+    let answer = |word: &str| {
+        let route = format!("routes:\n  - {{ respond: {{ status: 200, body: \"{word}\" }} }}");
+        let config = simple(&[&backend]);
+        let rest = config.split("routes:").next().unwrap();
+        format!("{rest}{route}\nadmin: {{ bind: \"unix:admin.sock\" }}\n")
+    };
+    let mut service = Service::start(&answer("first"));
+    let ask = |service: &Service| {
+        let mut client = Client::connect(service.address);
+        client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        client.response().text()
+    };
+    let told = |service: &Service, arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(arguments).args(["--admin", "unix:admin.sock"]);
+        let output = command.current_dir(&service.directory.0).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    service.configure(&answer("second"));
+    told(&service, &["reload"]);
+    assert_eq!(ask(&service), "second");
+    service.upgrade().unwrap();
+    assert_eq!(ask(&service), "second");
+    told(&service, &["rollback", "1"]);
+    assert_eq!(ask(&service), "first");
+    service.end();
+}
+
+#[test]
 fn one_upgrade_at_a_time_and_none_while_draining() {
     let gate = Gate::default();
     let held = gate.clone();

@@ -1,6 +1,7 @@
 //! What the control plane tells the process that takes over: what was changed at runtime, and which
-//! servers are known to be down or ejected, so that the new one does not begin by asking those. Owns
-//! what is carried and how it is read again; counters, latencies and the history are not carried.
+//! servers are known to be down or ejected, so that the new one does not begin by asking those, and the
+//! versions that can be gone back to. Owns what is carried and how it is read again; counters and
+//! latencies are not carried: a counter that begins again is what those who read them expect.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use evenkeel_proxy::shared::{Publication, ServerShared};
 use serde::{Deserialize, Serialize};
 
 use super::actor::servers;
+use super::past::Past;
 use super::state::Kept;
 use crate::certs::OwnTickets;
 
@@ -21,6 +23,9 @@ pub(crate) struct Carried {
     /// Of servers about which there is something to say.
     #[serde(default)]
     pub(crate) servers: Vec<Known>,
+    /// So that it can be gone back.
+    #[serde(default)]
+    pub(crate) past: Past,
     /// So that sessions are resumed.
     #[serde(default)]
     pub(crate) tickets: Vec<OwnTickets>,

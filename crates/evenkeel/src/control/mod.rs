@@ -13,6 +13,7 @@ pub(crate) mod lookout;
 pub(crate) mod op;
 pub(crate) mod origin;
 pub(crate) mod overlay;
+pub(crate) mod past;
 pub(crate) mod plane;
 pub(crate) mod quic_sockets;
 pub(crate) mod readings;

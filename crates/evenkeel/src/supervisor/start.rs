@@ -9,6 +9,7 @@ use crate::cli::refused;
 use crate::control::carried::{Carried, Known};
 use crate::control::intent::CommandLine;
 use crate::control::origin::Origin;
+use crate::control::past::Past;
 use crate::control::state::{self, Pinned, Text};
 use crate::control::wanted::{File, Wanted};
 use crate::failure::{Exit, Failure};
@@ -49,10 +50,11 @@ impl Start {
                 format!("cannot understand what the old process was told at runtime: {e}");
             Failure::new(Exit::Runtime, message).with_help("restart instead of upgrading")
         })?;
-        let (carried, known, tickets) = match carried {
-            Some(carried) => (Some(carried.kept), carried.servers, carried.tickets),
-            None => (None, Vec::new(), Vec::new()),
-        };
+        let (mut known, mut tickets, mut past) = <(Vec<_>, Vec<_>, Past)>::default();
+        let carried = carried.map(|carried| {
+            (known, tickets, past) = (carried.servers, carried.tickets, carried.past);
+            carried.kept
+        });
         let kept = match (carried, &file.config.admin.state) {
             (Some(carried), _) => Some(carried),
             (None, Some(path)) => state::read(path).unwrap_or_else(|why| {
@@ -70,7 +72,8 @@ impl Start {
             (file, warnings) = (earlier, doubts);
         }
         let version = kept.version + 1;
-        let (wanted, config) = Wanted::new(file, kept.overlay, version, command_line);
+        let (mut wanted, config) = Wanted::new(file, kept.overlay, version, command_line);
+        wanted.history = past.before(version);
         let start = Self::new(origin, wanted, config);
         Ok(Self { pinned, known, tickets, warnings, complaint, ..start })
     }

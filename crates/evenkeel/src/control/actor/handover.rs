@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Actor, Answer};
 use crate::control::Message;
 use crate::control::carried::{self, Carried};
+use crate::control::past::Past;
 use crate::upgrade::{self, Order, Upgraded};
 
 impl Actor {
@@ -22,7 +23,8 @@ impl Actor {
         };
         let servers = carried::known(&self.plane.publication, runtime::now());
         let tickets = self.plane.keyring.own_tickets();
-        let carried = Carried { kept: self.kept(), servers, tickets };
+        let past = Past::of(&self.wanted.history);
+        let carried = Carried { kept: self.kept(), servers, past, tickets };
         let carried = serde_json::to_value(carried).unwrap_or(Value::Null);
         let begun = match &self.held {
             Some(why) => Err(upgrade::Refused::at_start(why.clone())),
