@@ -87,6 +87,13 @@ impl ConnectionState {
         self.phase.get() == Phase::Tunnel || self.tunnels.get() > 0
     }
 
+    /// It has to end from `now` on.
+    pub(crate) fn cut(&self, now: Instant) {
+        if !self.cut.replace(true) {
+            self.timer.set(now);
+        }
+    }
+
     /// It has to end now: what its exchange waits for is nobody's fault.
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.get()
@@ -195,8 +202,8 @@ impl Registry {
     ) {
         for state in self.slots.borrow().states.iter().flatten() {
             let spared = what == Running::Requests && state.is_tunnel();
-            if !spared && which(state) && !state.cut.replace(true) {
-                state.timer.set(now);
+            if !spared && which(state) {
+                state.cut(now);
             }
         }
     }

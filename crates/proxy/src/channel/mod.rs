@@ -3,6 +3,7 @@
 //! which translates at its edge. Owns the choice between them; every method means what it means for
 //! a [`TcpStream`].
 
+pub(crate) mod memory;
 #[cfg(feature = "http3")]
 pub(crate) mod quic;
 pub(crate) mod wire;
@@ -30,6 +31,8 @@ pub(crate) enum Channel {
     Quic(quic::Ends),
     /// One request to a server that is spoken to in HTTP/2.
     Request(Box<ClientStream>),
+    /// A request of our own.
+    Memory(memory::MemoryStream),
 }
 
 /// The same expression on whichever kind it is.
@@ -42,6 +45,7 @@ macro_rules! on {
             #[cfg(feature = "http3")]
             Channel::Quic($stream) => $what,
             Channel::Request($stream) => $what,
+            Channel::Memory($stream) => $what,
         }
     };
 }

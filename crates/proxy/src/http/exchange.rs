@@ -68,6 +68,8 @@ pub(crate) struct Exchange<'c> {
     pub(crate) first_byte: Option<Duration>,
     /// What policies change about it.
     pub(crate) changed: Option<Box<Changes>>,
+    /// It is a request of our own: no policy sees it.
+    pub(crate) is_own: bool,
 }
 
 impl<'c> Exchange<'c> {
@@ -107,6 +109,7 @@ impl<'c> Exchange<'c> {
             bytes_out: 0,
             first_byte: None,
             changed: None,
+            is_own: false,
         }
     }
 
@@ -133,7 +136,7 @@ impl<'c> Exchange<'c> {
 
     /// The policies it is subject to: the listener's, then the route's.
     pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> {
-        let listener = self.listener().map(|listener| &listener.chain);
+        let listener = self.listener().filter(|_| !self.is_own).map(|listener| &listener.chain);
         listener.into_iter().chain(self.route().map(|route| &route.chain))
     }
 

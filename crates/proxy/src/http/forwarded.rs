@@ -28,7 +28,7 @@ const REQUEST_ID_MAX: usize = 128;
 const FORWARDED_MAX: usize = 32;
 
 /// What one exchange is called in every log.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum RequestId {
     /// Not identified, or not wanted.
     #[default]

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Reason};
 const MAX: u64 = 8;
 
 /// How often this request has been passed on. A client that lies brings it closer to a refusal.
-fn count(head: &RequestHead, bytes: &[u8]) -> u64 {
+pub(crate) fn count(head: &RequestHead, bytes: &[u8]) -> u64 {
     let told = head.values(bytes, Known::XEvenkeelHops).flat_map(syntax::list);
     // What is no number, or too large a one, was not written by a proxy like this.
     told.map(|count| syntax::number(count).unwrap_or(MAX)).max().unwrap_or(0)

@@ -22,6 +22,7 @@ pub(crate) mod queue;
 pub(crate) mod relay;
 pub(crate) mod sign_in;
 pub(crate) mod splice;
+pub(crate) mod subrequest;
 pub(crate) mod transform;
 mod tries;
 pub(crate) mod tunnel;

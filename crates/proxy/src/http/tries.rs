@@ -24,7 +24,7 @@ use crate::http::{grpc, hedge, queue, relay};
 use crate::snapshot::PoolSettings;
 
 /// Tries servers until one answers or another try is not allowed, then passes its answer on.
-pub(super) async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failure> {
+pub(crate) async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<Next, Failure> {
     exchange.pool = Some(id);
     let generation = exchange.generation.clone();
     let (Some(pool), Some(settings)) = (generation.pool(id), generation.snapshot.pool(id)) else {

@@ -252,6 +252,9 @@ impl Chain {
 
 /// Shows the answer to every policy of the exchange.
 pub(crate) fn respond(exchange: &mut Exchange<'_>, answer: &Answered<'_>) -> Passing {
+    if exchange.is_own {
+        return Passing::AsIs;
+    }
     let generation = exchange.generation.clone();
     let listener = generation.snapshot.listener(exchange.listener_id());
     let route = exchange.route.and_then(|id| generation.snapshot.route(id));
