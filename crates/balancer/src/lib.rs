@@ -10,6 +10,7 @@ mod gradient;
 pub mod health;
 mod hedge;
 mod lease;
+pub mod limit;
 mod outlier;
 pub mod pool;
 mod retry_budget;

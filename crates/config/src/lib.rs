@@ -12,6 +12,7 @@ pub mod model;
 mod option;
 mod place;
 pub mod precedence;
+mod rate;
 mod read;
 mod reference;
 mod schema;

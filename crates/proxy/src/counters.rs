@@ -161,6 +161,10 @@ pub struct WorkerCounters {
     pub refused: Counter,
     /// Connections of HTTP/2 ended because the client sent too much that brings nobody anything.
     pub floods: Counter,
+    /// Requests refused by a limit of a policy.
+    pub limited: Counter,
+    /// Requests that would have been, had the policy not been tried only.
+    pub would_limit: Counter,
     /// Connections closed.
     pub closed: Counter,
     /// Exchanges finished.

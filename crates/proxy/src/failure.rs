@@ -124,6 +124,8 @@ pub enum Reason {
     OutOfDescriptors,
     /// Too many connections from this address.
     TooManyConnections,
+    /// The client, or what else a limit goes by, has made as many requests as it may.
+    RateLimited,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
     /// Serving it panicked.
@@ -160,7 +162,7 @@ impl Reason {
             Self::BodyTooLarge => 413,
             Self::NoRoute => 404,
             Self::Loop => 508,
-            Self::TooManyConnections => 429,
+            Self::TooManyConnections | Self::RateLimited => 429,
             Self::Panicked => 500,
             Self::NoServers
             | Self::NoHealthyServer
@@ -238,6 +240,7 @@ impl Reason {
             Self::ResponseTruncated => "response_truncated",
             Self::OutOfDescriptors => "out_of_descriptors",
             Self::TooManyConnections => "too_many_connections",
+            Self::RateLimited => "rate_limited",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
@@ -303,6 +306,7 @@ impl Reason {
             | Self::ClientGone
             | Self::ClientTooSlow
             | Self::TooManyConnections
+            | Self::RateLimited
             | Self::PlaintextOnTlsPort
             | Self::NoRoute => Fault::Downstream,
             Self::Loop
@@ -366,7 +370,7 @@ mod tests {
             ],
             [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
-            [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::NoRoute, R::NoServers],
+            [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],
         ]
         .concat()
         {

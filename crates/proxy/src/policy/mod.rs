@@ -4,7 +4,9 @@
 #![allow(dead_code, unused_imports, reason = "until every policy is there")]
 
 use std::any::Any;
+use std::collections::hash_map::RandomState;
 use std::future::Future;
+use std::hash::BuildHasher as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,6 +15,9 @@ use evenkeel_config::model::{self, PolicyKind};
 
 mod changes;
 mod fields;
+mod limit_key;
+mod rate_limit;
+mod telling;
 
 pub(crate) use changes::{Changes, Permit};
 pub(crate) use fields::Edits;
@@ -151,7 +156,15 @@ pub(crate) fn compile(
     let _ = (resolved, before);
     match &policy.kind {
         PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
+        PolicyKind::RateLimit(settings) => {
+            carried(rate_limit::RateLimit::compile(&policy.name, settings), before)
+        }
     }
+}
+
+/// What hashes of keys that clients choose begin with: different in each process.
+fn seed() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 /// Puts what was compiled among the others, with what the one before it has counted.
@@ -173,6 +186,7 @@ impl Chain {
             match &policy.kind {
                 PolicyKind::Fields(fields) => edits.push(fields::Fields::compile(fields)),
                 PolicyKind::AccessLog(log) => logging = Some(Logging::compile(log)),
+                _ => {}
             }
             let Some(compiled) = compiled else { continue };
             let steps = compiled.steps();

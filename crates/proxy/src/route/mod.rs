@@ -19,6 +19,7 @@ mod predicate;
 mod query;
 
 use host::Hosts;
+pub(crate) use network::Networks;
 use predicate::Predicate;
 
 /// What routing may look at: everything borrowed, nothing computed unless a condition asks.

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 /// Addresses as ranges, sorted and apart from each other.
-pub(super) struct Networks {
+pub(crate) struct Networks {
     v4: Vec<(Ipv4Addr, Ipv4Addr)>,
     v6: Vec<(Ipv6Addr, Ipv6Addr)>,
 }
 
 impl Networks {
-    pub(super) fn compile(list: &[IpNet]) -> Self {
+    pub(crate) fn compile(list: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for network in list {
             match (network.network(), network.broadcast()) {
@@ -29,7 +29,7 @@ impl Networks {
         Self { v4: merge(v4), v6: merge(v6) }
     }
 
-    pub(super) fn contains(&self, client: IpAddr) -> bool {
+    pub(crate) fn contains(&self, client: IpAddr) -> bool {
         match client.to_canonical() {
             IpAddr::V4(address) => has(&self.v4, address),
             IpAddr::V6(address) => has(&self.v6, address),

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod fields;
+mod rate_limit;
 
 use serde_json::{Value, json};
 
@@ -11,5 +12,6 @@ pub(super) fn policy(policy: &Policy) -> Value {
     match &policy.kind {
         PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
         PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
+        PolicyKind::RateLimit(limit) => json!({ "rate_limit": rate_limit::write(limit) }),
     }
 }

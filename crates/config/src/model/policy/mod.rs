@@ -3,9 +3,11 @@
 
 mod access_log;
 mod fields;
+mod rate_limit;
 
 pub use access_log::*;
 pub use fields::*;
+pub use rate_limit::*;
 
 /// A named rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,4 +25,6 @@ pub enum PolicyKind {
     Fields(FieldEdits),
     /// `access_log`: a line for each exchange.
     AccessLog(AccessLog),
+    /// `rate_limit`: so many requests in so much time.
+    RateLimit(RateLimit),
 }

@@ -2,9 +2,11 @@
 
 mod access_log;
 mod fields;
+mod rate_limit;
 
 pub(crate) use access_log::*;
 pub(crate) use fields::*;
+pub(crate) use rate_limit::*;
 
 use super::Absent::Means;
 use super::{Kind, Object, opt};
@@ -24,6 +26,12 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&ACCESS_LOG),
             Means("one of the others"),
             "Write a line for each exchange. A route's replaces its listener's.",
+        ),
+        opt(
+            "rate_limit",
+            Kind::Object(&RATE_LIMIT),
+            Means("one of the others"),
+            "Let so many requests pass in so much time, for each client or another key.",
         ),
     ],
 };

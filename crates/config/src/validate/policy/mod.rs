@@ -2,6 +2,8 @@
 
 mod access_log;
 mod fields;
+mod limit_key;
+mod rate_limit;
 
 use crate::model::{FieldEdits, Policy, PolicyKind};
 use crate::option::POLICY;
@@ -13,6 +15,7 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Policy {
     let kind = match options.only(found) {
         Some((key, node)) => match key.text.as_str() {
             "access_log" => PolicyKind::AccessLog(access_log::read(node, found)),
+            "rate_limit" => PolicyKind::RateLimit(rate_limit::read(node, found)),
             _ => PolicyKind::Fields(fields::read(node, found)),
         },
         None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted
