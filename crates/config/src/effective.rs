@@ -3,6 +3,7 @@
 
 mod admin;
 mod health;
+mod layer4;
 mod policy;
 mod pool;
 mod resilience;
@@ -139,6 +140,7 @@ fn listener(listener: &Listener, config: &Config) -> Value {
     if let Value::Object(rest) = rest {
         map.extend(rest);
     }
+    layer4::of_listener(listener, config, &mut map);
     map.into()
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{health, literal, resilience, upstream_tls};
+use super::{health, layer4, literal, resilience, upstream_tls};
 use crate::model::{
     Address, Balance, Discover, HashKey, HashKind, HashTable, HostRewrite, Pool, Prefix, Server,
 };
@@ -25,6 +25,8 @@ pub(super) fn pool(pool: &Pool) -> Value {
     );
     map.extend(pool.tls.as_ref().map(|tls| ("tls".to_owned(), upstream_tls::tls(tls))));
     map.insert("protocol".into(), upstream_tls::protocol(pool.protocol));
+    let proxy_protocol = pool.proxy_protocol.as_ref();
+    map.insert("proxy_protocol".into(), layer4::proxy_protocol_out(proxy_protocol));
     let times = &pool.timeouts;
     map.insert(
         "timeouts".into(),
@@ -99,6 +101,7 @@ fn balance(balance: &Balance) -> Value {
             let key = match &hash.key {
                 HashKey::ClientIp => json!("client_ip"),
                 HashKey::Path => json!("path"),
+                HashKey::Connection => json!("connection"),
                 HashKey::Header(name) => json!({ "header": name }),
                 HashKey::Cookie(name) => json!({ "cookie": literal(name) }),
                 HashKey::Query(name) => json!({ "query": literal(name) }),

@@ -109,7 +109,7 @@ fn sticky(sticky: &Sticky) -> Value {
                 HashKey::Header(name) => ("header", name.as_str()),
                 HashKey::Query(name) => ("query", name.as_str()),
                 HashKey::Cookie(name) => ("app_cookie", name.as_str()),
-                HashKey::ClientIp | HashKey::Path => ("source", ""), // nothing that can be written
+                HashKey::ClientIp | HashKey::Connection | HashKey::Path => ("source", ""), // nothing that can be written
             };
             (Map::from_iter([(way.to_owned(), literal(name))]), hashing)
         }

@@ -7,6 +7,7 @@ mod admin;
 mod affinity;
 mod discovery;
 mod health;
+mod layer4;
 mod policy;
 mod pool;
 mod resilience;
@@ -23,6 +24,7 @@ pub use admin::*;
 pub use affinity::*;
 pub use discovery::*;
 pub use health::*;
+pub use layer4::*;
 pub use policy::*;
 pub use pool::*;
 pub use resilience::*;
@@ -83,14 +85,18 @@ pub struct Listener {
     pub name: String,
     /// At least one; port 0 takes any free port.
     pub bind: Vec<SocketAddr>,
+    /// What is done with what comes in; HTTP by default.
+    pub kind: ListenerKind,
     /// Connections are encrypted; not by default.
     pub tls: Option<ListenerTls>,
-    /// The versions of HTTP spoken; what the listener can do by default.
+    /// The versions of HTTP spoken; what the listener can do by default, none if it is not HTTP's.
     pub protocols: Protocols,
     /// Every request is answered with a redirect to `https`; not by default.
     pub redirect_https: Option<HttpsRedirect>,
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed; none by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections of those begin with a header of the PROXY protocol; off.
+    pub proxy_protocol: ProxyProtocolIn,
     /// How much.
     pub limits: ListenerLimits,
     /// How long.

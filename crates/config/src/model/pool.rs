@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::affinity::Sticky;
 use super::discovery::Discover;
 use super::health::HealthCheck;
+use super::layer4::ProxyProtocolOut;
 use super::resilience::{Breaker, Hedge, Outlier, Queue, Retry};
 use super::tls::{PoolProtocol, PoolTls};
 
@@ -26,6 +27,8 @@ pub struct Pool {
     pub tls: Option<PoolTls>,
     /// The version of HTTP that servers are spoken to in.
     pub protocol: PoolProtocol,
+    /// Connections begin with a header of the PROXY protocol; not by default.
+    pub proxy_protocol: Option<ProxyProtocolOut>,
     /// How long a server may take.
     pub timeouts: PoolTimeouts,
     /// Connections kept for the next request.
@@ -176,6 +179,8 @@ pub enum HashKind {
 pub enum HashKey {
     /// The client's address.
     ClientIp,
+    /// Addresses and ports of both ends of the client's connection (not of a request of HTTP).
+    Connection,
     /// The value of this field (lower case).
     Header(String),
     /// The value of this cookie.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Listener;
+use super::{Listener, ListenerKind};
 
 /// The versions of HTTP that a listener's clients may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,13 @@ pub struct ListenerTls {
 impl Listener {
     /// Of URIs that lead to it.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        match (&self.kind, self.tls.is_some()) {
+            (ListenerKind::Http, true) => "https",
+            (ListenerKind::Http, false) => "http",
+            (ListenerKind::Udp(_), _) => "udp",
+            (_, true) => "tls",
+            (_, false) => "tcp",
+        }
     }
 }
 

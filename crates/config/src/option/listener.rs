@@ -2,7 +2,8 @@
 
 use super::Absent::{Is, Means, Required};
 use super::Kind::{Bool, Choice, Count, Duration, OneOf, OneOrMany, Rate, Size, Text};
-use super::{CIDR, DAY, HOUR, HTTPS_REDIRECT, Kind, LISTENER_TLS, NAMES, Object, opt};
+use super::layer4::{PASSTHROUGH_LIST, PROXY_PROTOCOL_IN};
+use super::{CIDR, DAY, HOUR, HTTPS_REDIRECT, Kind, LISTENER_TLS, NAMES, Object, TCP, UDP, opt};
 
 pub(crate) static LISTENER: Object = Object {
     name: "listener",
@@ -15,10 +16,28 @@ pub(crate) static LISTENER: Object = Object {
             "Addresses with port. `:80` is every IPv4 and IPv6 address; port 0 takes any free port.",
         ),
         opt(
+            "tcp",
+            Kind::Object(&TCP),
+            Means("HTTP is spoken"),
+            "Connections go to a pool as they are: no HTTP, no routes.",
+        ),
+        opt(
+            "passthrough",
+            PASSTHROUGH_LIST,
+            Means("HTTP is spoken"),
+            "Connections go to a pool as they are, chosen by what they begin with (TLS by SNI and ALPN, HTTP, other).",
+        ),
+        opt(
+            "udp",
+            Kind::Object(&UDP),
+            Means("HTTP is spoken"),
+            "Datagrams go to a pool as they are.",
+        ),
+        opt(
             "tls",
             Kind::Object(&LISTENER_TLS),
             Means("connections are not encrypted"),
-            "Connections are encrypted (HTTPS).",
+            "Connections are encrypted (HTTPS), up to here.",
         ),
         opt(
             "protocols",
@@ -41,6 +60,12 @@ pub(crate) static LISTENER: Object = Object {
             CIDR,
             Means("nobody"),
             "Peers that may say who their client is: their `X-Forwarded-*`, `Forwarded`, `X-Real-IP`, `X-Request-Id`, `Client-Cert` and the like are believed. From everybody else these fields are removed, in every spelling.",
+        ),
+        opt(
+            "proxy_protocol",
+            PROXY_PROTOCOL_IN,
+            Is("off"),
+            "Whether connections begin with a header of the PROXY protocol (v1 or v2) that says who the client is: its address is then the client's for everything (limits, logs, hashing, `X-Forwarded-For`). Before TLS.",
         ),
         opt("limits", Kind::Object(&LIMITS), Means("its defaults"), "How much."),
         opt("timeouts", Kind::Object(&TIMEOUTS), Means("its defaults"), "How long."),

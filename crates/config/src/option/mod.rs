@@ -6,6 +6,7 @@
 mod acme;
 mod admin;
 mod health;
+mod layer4;
 mod listener;
 mod policy;
 mod pool;
@@ -19,6 +20,7 @@ mod upstream_tls;
 pub(crate) use acme::*;
 pub(crate) use admin::*;
 pub(crate) use health::*;
+pub(crate) use layer4::*;
 pub(crate) use listener::*;
 pub(crate) use policy::*;
 pub(crate) use pool::*;

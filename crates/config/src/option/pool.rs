@@ -2,6 +2,7 @@
 
 use super::Absent::{Is, Means, Required};
 use super::Kind::{Bool, Choice, Count, Duration, Number, OneOf, OneOrMany, Share, Text};
+use super::layer4::PROXY_PROTOCOL_OUT;
 use super::{
     BREAKER, DAY, DISCOVER, HEALTH, HEALTH_WORDS, HEDGE, HOUR, IP_HASH, Kind, OUTLIER, Object,
     POOL_TLS, QUEUE, RETRY, STICKY, STICKY_WORDS, opt,
@@ -61,6 +62,12 @@ pub(crate) static POOL: Object = Object {
             ]),
             Is("h1"),
             "The version of HTTP that servers are spoken to in.",
+        ),
+        opt(
+            "proxy_protocol",
+            PROXY_PROTOCOL_OUT,
+            Is("off"),
+            "Connections to servers begin with a header of the PROXY protocol that says who the client is. A connection is then never used for another client.",
         ),
         opt(
             "timeouts",
@@ -216,6 +223,10 @@ pub(crate) static CONSISTENT: Object = Object {
             OneOf(&[
                 Choice(&[
                     ("client_ip", "the client's address"),
+                    (
+                        "connection",
+                        "addresses and ports of both ends of a connection that is not HTTP",
+                    ),
                     ("path", "the path without the query"),
                 ]),
                 Kind::Object(&HASH_KEY),

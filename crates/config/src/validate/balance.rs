@@ -86,10 +86,11 @@ fn hash_key(options: &Options<'_>, found: &mut Findings) -> HashKey {
         return match text.as_str() {
             "client_ip" => HashKey::ClientIp,
             "path" => HashKey::Path,
+            "connection" => HashKey::Connection,
             _ => {
                 found.push(
                     Diagnostic::error("bad-value", node.span, format!("`{text}` is no key"))
-                        .help("write `client_ip`, `path`, or `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`"),
+                        .help("write `client_ip`, `connection`, `path`, or `{ header: NAME }`, `{ cookie: NAME }`, `{ query: NAME }`"),
                 );
                 HashKey::ClientIp
             }

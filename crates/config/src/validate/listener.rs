@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Scope, empty, tls};
+use super::{Scope, empty, layer4, tls};
 use crate::diagnostic::Diagnostic;
 use crate::model::{
     EncodedSlash, Identity, Listener, ListenerLimits, ListenerTimeouts, PathRules, PolicyId,
+    Protocols,
 };
 use crate::option::{IDENTITY, LIMITS, LISTENER, PATH_RULES, TIMEOUTS};
 use crate::read::{Findings, Options, bool_of, one_or_many, text};
@@ -17,15 +18,21 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
     let options = Options::read(node, &LISTENER, found);
     let empty = empty();
     let part = |name: &str| options.node(name).unwrap_or(&empty);
+    let kind = layer4::kind(&options, scope, found);
     let tls = options.node("tls").map(|node| self::tls::listener(node, &key.text, found));
-    let protocols = tls::protocols(&options, tls.as_ref(), found);
+    let protocols = match kind.is_http() {
+        true => tls::protocols(&options, tls.as_ref(), found),
+        false => Protocols { h1: false, h2: false, h3: false },
+    };
     let redirect_https = tls::redirect(&options, tls.is_some(), found);
     Listener {
         name: key.text.clone(),
         bind: binds(options.node("bind"), found),
+        kind,
         tls,
         protocols,
         redirect_https,
+        proxy_protocol: layer4::proxy_protocol_in(&options, found),
         trusted_proxies: networks(options.node("trusted_proxies"), found),
         limits: limits(part("limits"), found),
         timeouts: timeouts(part("timeouts"), found),

@@ -7,6 +7,7 @@ mod affinity;
 mod balance;
 mod discovery;
 mod health;
+mod layer4;
 mod listener;
 mod matching;
 mod policy;
@@ -120,6 +121,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     let spans: Vec<Span>;
     (config.routes, spans) = route::read_all(nodes, &scope, found).into_iter().unzip();
     acme::check(&config, |at| scope.listeners.span(at), found);
+    layer4::check(&config, &scope, found);
     sense::check(&config, &scope, &spans, found);
     config
 }

@@ -1,6 +1,8 @@
 //! Pools: the whole of one, and what of it has no file of its own.
 
-use super::{affinity, balance, discovery, empty, health, resilience, server, upstream_tls};
+use super::{
+    affinity, balance, discovery, empty, health, layer4, resilience, server, upstream_tls,
+};
 use crate::diagnostic::Diagnostic;
 use crate::model::{HostRewrite, KeepAlive, Pool, PoolTimeouts};
 use crate::option::{KEEP_ALIVE, POOL, POOL_TIMEOUTS};
@@ -24,6 +26,7 @@ pub(super) fn read(key: &Key, node: &Node, found: &mut Findings) -> Pool {
         host: host(&options, found),
         protocol: upstream_tls::protocol(&options, tls.is_some(), found),
         tls,
+        proxy_protocol: layer4::proxy_protocol_out(&options, found),
         timeouts: timeouts(part("timeouts"), found),
         keep_alive: keep_alive(part("keep_alive"), found),
         health,

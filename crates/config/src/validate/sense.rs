@@ -20,10 +20,10 @@ pub(super) fn check(config: &Config, scope: &Scope, routes: &[Span], found: &mut
 }
 
 fn check_addresses(config: &Config, scope: &Scope, found: &mut Findings) {
-    let mut seen: HashMap<SocketAddr, usize> = HashMap::new();
+    let mut seen: HashMap<(SocketAddr, bool), usize> = HashMap::new();
     for (at, listener) in config.listeners.iter().enumerate() {
         for address in listener.bind.iter().filter(|address| address.port() != 0) {
-            match seen.insert(*address, at) {
+            match seen.insert((*address, listener.kind.is_udp()), at) {
                 Some(first) => found.push(
                     Diagnostic::error(
                         "duplicate-address",
@@ -49,10 +49,11 @@ fn check_unused(config: &Config, scope: &Scope, found: &mut Findings) {
             Action::Redirect(_) | Action::Respond(_) => {}
         }
     }
+    pools.extend(config.listeners.iter().flat_map(|listener| listener.kind.pools()));
     policies.extend(config.listeners.iter().flat_map(|listener| &listener.policies));
     for (at, pool) in config.pools.iter().enumerate() {
         if !pools.contains(&PoolId(at as u32)) {
-            let message = format!("no route leads to pool `{}`", pool.name);
+            let message = format!("nothing leads to pool `{}`", pool.name);
             found.push(Diagnostic::warning("unused", scope.pools.span(at), message));
         }
     }

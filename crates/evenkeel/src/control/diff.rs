@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    Action, Listener, ListenerId, Match, Policy, PolicyId, Pool, PoolId, Route, Server,
+    Action, Listener, ListenerId, ListenerKind, Match, Policy, PolicyId, Pool, PoolId, Route,
+    Server,
 };
 
 /// Longest list of one kind of change; the rest is counted.
@@ -157,7 +158,21 @@ impl Ids<'_> {
 
     fn listener(&self, old: &Listener, new: &Listener) -> bool {
         self.policies(&old.policies, &new.policies)
-            && *old == Listener { policies: old.policies.clone(), ..new.clone() }
+            && self.kind(&old.kind, &new.kind)
+            && *old
+                == Listener {
+                    policies: old.policies.clone(),
+                    kind: old.kind.clone(),
+                    ..new.clone()
+                }
+    }
+
+    fn kind(&self, old: &ListenerKind, new: &ListenerKind) -> bool {
+        let (from, to) = (old.pools(), new.pools());
+        let first = |_: PoolId| PoolId(0);
+        from.len() == to.len()
+            && from.iter().zip(&to).all(|(a, b)| self.pool(*a, *b))
+            && old.clone().with_pools(first) == new.clone().with_pools(first)
     }
 
     fn route(&self, old: &Route, new: &Route) -> bool {

@@ -110,7 +110,9 @@ impl Sockets {
         is_closed: impl Fn(&str) -> bool,
         inherited: &mut Inherited,
     ) -> Result<Plan, Failure> {
-        let open = listeners.iter().filter(|listener| !is_closed(&listener.name));
+        let open = listeners
+            .iter()
+            .filter(|listener| !is_closed(&listener.name) && !listener.kind.is_udp());
         let wanted: Vec<(&str, SocketAddr)> = open
             .flat_map(|listener| listener.bind.iter().map(|at| (listener.name.as_str(), *at)))
             .collect();

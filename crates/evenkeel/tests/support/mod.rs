@@ -203,8 +203,8 @@ pub fn collect(stream: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
 }
 
 fn listening(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listening on http")?;
-    let rest = rest.trim_start_matches('s').strip_prefix("://")?;
+    let (_, rest) = line.split_once("listening on ")?;
+    let (_, rest) = rest.split_once("://")?;
     let end =
         rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()

@@ -12,7 +12,7 @@ use super::query::is_encoding_of;
 /// counts. A client's address is not bytes of the request and is hashed by the caller.
 pub fn balance_key<'a>(key: &HashKey, view: &RequestView<'a>) -> Option<Cow<'a, [u8]>> {
     match key {
-        HashKey::ClientIp => None,
+        HashKey::ClientIp | HashKey::Connection => None,
         HashKey::Path => Some(Cow::Borrowed(view.path)),
         HashKey::Header(name) => {
             let mut fields = view.head.fields.iter();
