@@ -8,6 +8,7 @@ mod cli;
 mod control;
 mod demo;
 mod discovery;
+mod documents;
 mod failure;
 mod health;
 mod log;

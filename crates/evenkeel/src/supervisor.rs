@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config::model::Shutdown;
 use evenkeel_proxy::counters::WorkerCounters;
+use evenkeel_proxy::services::Services;
 use evenkeel_proxy::shared::{Ledger, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
 use evenkeel_proxy::worker::{self, Command, Drain, Setup};
@@ -32,6 +33,7 @@ pub(crate) use crate::control::readings::ServerReading;
 use crate::control::sockets::Sockets;
 use crate::control::view::Stand;
 use crate::control::{Handle, Message};
+use crate::documents;
 use crate::failure::{Exit, Failure};
 use crate::signals::Request;
 use crate::systemd;
@@ -42,6 +44,8 @@ use crate::upgrade::{Inherited, Launch, Order, Tether, Upgraded, Upgrading};
 const EVENTS_MAX: usize = 1024;
 /// Commands that may wait for a worker: connections handed over faster than it takes them.
 const COMMANDS_MAX: usize = 1024;
+/// Documents that workers want fetched anew; beyond that they ask again.
+const DOCUMENTS_WANTED_MAX: usize = 64;
 /// While draining, a connection without a request is closed after this much silence: long enough
 /// for a request that is on its way, short enough not to hold up the end.
 pub(crate) const IDLE_GRACE: Duration = Duration::from_millis(500);
@@ -117,6 +121,9 @@ pub(crate) fn start(
     let control = control.map_err(|e| cannot_control(&e))?;
     let seed = RandomState::new().build_hasher().finish();
     let (lookout, first) = control.block_on(Lookout::begin(&config, seed));
+    let keyring = keyring.informed(control.block_on(documents::first(&config)));
+    let (documents, wanted_documents) = mailbox::channel(DOCUMENTS_WANTED_MAX);
+    let services = Services { passwords: None, documents: Some(documents) };
     let addresses = first.addresses.into_iter().collect();
     if !first.servers.is_empty() {
         config = wanted.with_first(first.servers);
@@ -131,7 +138,7 @@ pub(crate) fn start(
     let mut logs = AccessLogs::default();
     logs.commit(logs.prepare(&config)?, now, now);
     let mut ledger = Ledger::new(count);
-    let resolved = plane::resolved(&addresses, &keyring);
+    let resolved = plane::resolved(&addresses, &keyring, &services);
     let publication = ledger.publish(Snapshot::compile(&config, &resolved));
     carried::take_over(&publication, &known, now);
     let shared = Shared::new(count, descriptors, seed);
@@ -190,6 +197,7 @@ pub(crate) fn start(
         logs,
         addresses,
         keyring,
+        services,
     };
     let actor = Actor {
         origin,
@@ -208,7 +216,7 @@ pub(crate) fn start(
         upgrading: Upgrading::new(Launch::of_this_process()),
         upgrade_reply: None,
     };
-    let control = run_control(control, actor, inbox, lookout)?;
+    let control = run_control(control, actor, inbox, lookout, wanted_documents)?;
     Ok(Running { workers, counters, shared, handle, control, sockets: held, since: now })
 }
 
@@ -218,6 +226,7 @@ fn run_control(
     mut actor: Actor,
     inbox: tokio::sync::mpsc::Receiver<Message>,
     lookout: Lookout,
+    wanted_documents: mailbox::Receiver<String>,
 ) -> Result<Receiver<()>, Failure> {
     let (done, ended) = sync_channel(0);
     let (tell, told) = sync_channel::<()>(0);
@@ -228,6 +237,7 @@ fn run_control(
             actor.begin();
             drop(tell);
             tokio::task::spawn_local(lookout.run(actor.handle.clone()));
+            tokio::task::spawn_local(documents::follow(actor.handle.clone(), wanted_documents));
             #[cfg(feature = "acme")]
             tokio::task::spawn_local(certs::acme::run(actor.handle.clone()));
             actor.run(inbox).await;

@@ -126,6 +126,8 @@ pub enum Reason {
     TooManyConnections,
     /// The client, or what else a limit goes by, has made as many requests as it may.
     RateLimited,
+    /// The client is in a network that may not.
+    AddressDenied,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
     /// Serving it panicked.
@@ -160,6 +162,7 @@ impl Reason {
             | Self::PlaintextOnTlsPort => 400,
             Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
+            Self::AddressDenied => 403,
             Self::NoRoute => 404,
             Self::Loop => 508,
             Self::TooManyConnections | Self::RateLimited => 429,
@@ -241,6 +244,7 @@ impl Reason {
             Self::OutOfDescriptors => "out_of_descriptors",
             Self::TooManyConnections => "too_many_connections",
             Self::RateLimited => "rate_limited",
+            Self::AddressDenied => "address_denied",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
@@ -308,6 +312,7 @@ impl Reason {
             | Self::TooManyConnections
             | Self::RateLimited
             | Self::PlaintextOnTlsPort
+            | Self::AddressDenied
             | Self::NoRoute => Fault::Downstream,
             Self::Loop
             | Self::NoServers
@@ -371,6 +376,7 @@ mod tests {
             [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],
+            [R::AddressDenied, R::NoRoute, R::NoRoute, R::NoRoute, R::NoRoute],
         ]
         .concat()
         {

@@ -26,6 +26,7 @@ pub mod listener;
 pub mod policy;
 pub mod route;
 mod rules;
+pub mod services;
 pub mod shared;
 pub mod snapshot;
 pub mod tls;

@@ -16,6 +16,7 @@ use rustls::pki_types::ServerName;
 use crate::http::affinity::Stickiness;
 use crate::policy::{self, Chain, Policy};
 use crate::route::Table;
+use crate::services::Services;
 use crate::tls::{ClientTls, Materials, ServerTls};
 
 /// What is looked up before a snapshot is compiled, since the data path asks no resolver and reads no
@@ -27,6 +28,8 @@ pub struct Resolved {
     pub tls: Materials,
     /// What policies read: the content of files and documents, by path or URL as configured.
     pub documents: HashMap<String, Arc<[u8]>>,
+    /// What policies have done for them.
+    pub services: Services,
 }
 
 impl Resolved {
@@ -194,6 +197,11 @@ impl Snapshot {
         Arc::new(Self { listeners, routes, pools, policies, documents, table, challenges })
     }
 
+    /// What was known of a document.
+    pub fn document(&self, place: &str) -> Option<&Arc<[u8]>> {
+        self.documents.get(place)
+    }
+
     /// A listener of this snapshot.
     pub fn listener(&self, id: ListenerId) -> Option<&ListenerSettings> {
         self.listeners.get(id.0 as usize)
@@ -270,9 +278,16 @@ fn policies(
         let pairs = old.policies.iter().zip(&snapshot.policies);
         known.extend(pairs.map(|(policy, compiled)| (policy.name.as_str(), (policy, compiled))));
     }
-    let same_documents = before.is_some_and(|(_, old)| old.documents == resolved.documents);
+    let same_documents = |policy: &evenkeel_config::model::Policy| {
+        let is_same = |place: &String| {
+            before.is_some_and(|(_, old)| old.documents.get(place) == resolved.documents.get(place))
+        };
+        policy.documents().iter().all(|document| is_same(&document.place))
+    };
     let policy = |policy: &evenkeel_config::model::Policy| match known.get(policy.name.as_str()) {
-        Some((old, compiled)) if same_documents && old.kind == policy.kind => (*compiled).clone(),
+        Some((old, compiled)) if old.kind == policy.kind && same_documents(policy) => {
+            (*compiled).clone()
+        }
         Some((_, compiled)) => policy::compile(policy, resolved, compiled.as_deref()),
         None => policy::compile(policy, resolved, None),
     };

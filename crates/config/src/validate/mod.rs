@@ -114,7 +114,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
         listeners: listeners.iter().map(|(k, n)| listener::read(k, n, &scope, found)).collect(),
         routes: Vec::new(),
         pools: pools.iter().map(|(k, n)| pool::read(k, n, found)).collect(),
-        policies: policies.iter().map(|(k, n)| policy::read(k, n, found)).collect(),
+        policies: policies.iter().map(|(k, n)| policy::read(k, n, &scope, found)).collect(),
     };
     let nodes =
         options.node("routes").map(|node| crate::read::list(node, found)).unwrap_or_default();

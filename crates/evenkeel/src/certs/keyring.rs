@@ -14,6 +14,7 @@ use super::challenges::Challenges;
 use super::listener::{self, ListenerKeys};
 use super::pool::{self, PoolKeys};
 use super::problem::{Problem, Weight};
+use crate::documents::Library;
 
 /// Why material is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct Keyring {
     pools: HashMap<String, Arc<PoolKeys>>,
     /// What an authority is answered now.
     challenges: Arc<Challenges>,
+    /// What policies are made of; looked at together with keys.
+    pub(crate) documents: Library,
     /// A predecessor's, for listeners that are not among those yet.
     inherited: Vec<OwnTickets>,
 }
@@ -134,12 +137,18 @@ impl Keyring {
                 found.into_iter().map(|problem| Problem { owner: owner.clone(), ..problem }),
             );
         }
+        next.documents = self.documents.renewed(config, occasion, &mut problems);
         (next, problems)
     }
 
     /// With other answers to an authority; [`Self::renewed`] has listeners show them.
     pub(crate) fn answering(&self, challenges: Challenges) -> Self {
         Self { challenges: Arc::new(challenges), ..self.clone() }
+    }
+
+    /// With documents that were fetched.
+    pub(crate) fn informed(&self, fetched: Vec<(String, Arc<[u8]>)>) -> Self {
+        Self { documents: self.documents.with(fetched), ..self.clone() }
     }
 
     /// For a snapshot.
@@ -160,6 +169,7 @@ impl Keyring {
         };
         self.listeners.len() == other.listeners.len()
             && Arc::ptr_eq(&self.challenges, &other.challenges)
+            && self.documents.is_same(&other.documents)
             && self.listeners.iter().all(same)
             && self.pools.len() == other.pools.len()
             && self.pools.iter().all(same_pool)
@@ -172,6 +182,7 @@ impl Keyring {
         listeners
             .flat_map(|tls| listener::files(tls, config.acme.as_ref()))
             .chain(pools.flat_map(pool::files))
+            .chain(Library::files(config))
             .collect()
     }
 }

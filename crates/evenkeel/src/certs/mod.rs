@@ -17,8 +17,9 @@ mod read;
 mod start;
 
 pub(crate) use self::challenges::Challenges;
+pub(crate) use self::files::read;
 pub(crate) use self::inspect::inspect;
 pub(crate) use self::keyring::{Keyring, Occasion, OwnTickets, prevents};
-pub(crate) use self::pool::client_of;
+pub(crate) use self::pool::{client_of, system_roots};
 pub(crate) use self::problem::{Problem, report};
 pub(crate) use self::start::at_start;

@@ -124,7 +124,7 @@ pub(super) fn roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, Problem>
 }
 
 /// Whom the system trusts, read once.
-pub(super) fn system_roots() -> &'static RootCertStore {
+pub(crate) fn system_roots() -> &'static RootCertStore {
     static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();

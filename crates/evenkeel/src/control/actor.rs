@@ -177,6 +177,7 @@ impl Actor {
                 }
             }
             Message::Keys => self.renew_keys().await,
+            Message::Fetched(place, bytes) => self.fetched(place, bytes).await,
             Message::Challenges(challenges, done) => {
                 self.answer(challenges).await;
                 let _ = done.send(());
@@ -374,7 +375,10 @@ impl Actor {
                 true => tracing::info!(author = order.author, "nothing changed"),
                 false => {
                     self.publish(config, prepared, &difference, order.drains).await;
-                    tracing::info!(author = order.author, "certificates or keys read again");
+                    tracing::info!(
+                        author = order.author,
+                        "certificates, keys or documents read again"
+                    );
                     self.show(|stand| stand.refused = None);
                 }
             }

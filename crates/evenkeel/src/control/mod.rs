@@ -143,6 +143,8 @@ pub(crate) enum Message {
     Resolved(Vec<(Address, Vec<SocketAddr>)>),
     /// Key material may have changed, or grown old.
     Keys,
+    /// A document of the network was fetched and is good.
+    Fetched(String, Arc<[u8]>),
     /// An authority is answered this from now on, and nothing else. Told once all workers do.
     #[cfg_attr(not(feature = "acme"), allow(dead_code, reason = "nobody orders"))]
     Challenges(Challenges, oneshot::Sender<()>),
@@ -225,6 +227,11 @@ impl Handle {
     /// Names of servers have these addresses.
     pub(crate) async fn resolved(&self, found: Vec<(Address, Vec<SocketAddr>)>) {
         let _ = self.sender.send(Message::Resolved(found)).await;
+    }
+
+    /// A document of the network is this now.
+    pub(crate) async fn fetched(&self, place: &str, bytes: Arc<[u8]>) {
+        let _ = self.sender.send(Message::Fetched(place.to_owned(), bytes)).await;
     }
 
     /// Has all workers answer an authority this, and nothing else; ends once they do.

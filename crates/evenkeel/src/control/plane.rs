@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config::Config;
 use evenkeel_config::model::Address;
+use evenkeel_proxy::services::Services;
 use evenkeel_proxy::shared::{Ledger, Publication, Shared};
 use evenkeel_proxy::snapshot::{Resolved, Snapshot};
 use evenkeel_proxy::worker::{Adoption, Command, Cut, Drain};
@@ -37,6 +38,7 @@ pub(crate) struct Plane {
     /// By name and port.
     pub(crate) addresses: HashMap<Address, Vec<SocketAddr>>,
     pub(crate) keyring: Keyring,
+    pub(crate) services: Services,
 }
 
 /// What a change needs, had but not yet in use.
@@ -168,7 +170,7 @@ impl Plane {
     }
 
     fn compile(&mut self, config: Arc<Config>) {
-        let resolved = resolved(&self.addresses, &self.keyring);
+        let resolved = resolved(&self.addresses, &self.keyring, &self.services);
         let before = (&*self.config, &*self.publication.snapshot);
         let snapshot = Snapshot::compile_after(Some(before), &config, &resolved);
         self.publication = self.ledger.publish(snapshot);
@@ -207,9 +209,12 @@ impl Plane {
 pub(crate) fn resolved(
     addresses: &HashMap<Address, Vec<SocketAddr>>,
     keyring: &Keyring,
+    services: &Services,
 ) -> Resolved {
     let mut resolved = Resolved::default();
     resolved.tls = keyring.materials();
+    resolved.documents = keyring.documents.all();
+    resolved.services = services.clone();
     for (name, addresses) in addresses {
         resolved.insert(name.clone(), addresses.clone());
     }

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use evenkeel_codec::ResponseHead;
 use evenkeel_config::model::{self, PolicyKind};
 
+mod access;
 mod changes;
+pub mod document;
 mod fields;
 mod limit_key;
+mod network_table;
 mod rate_limit;
 mod telling;
 
@@ -158,6 +161,9 @@ pub(crate) fn compile(
         PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
         PolicyKind::RateLimit(settings) => {
             carried(rate_limit::RateLimit::compile(&policy.name, settings), before)
+        }
+        PolicyKind::Access(settings) => {
+            carried(access::Access::compile(settings, &resolved.documents), before)
         }
     }
 }

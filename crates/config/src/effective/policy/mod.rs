@@ -1,5 +1,6 @@
 //! Policies. Each kind is written by a file of its own.
 
+mod access;
 mod access_log;
 mod fields;
 mod rate_limit;
@@ -11,6 +12,7 @@ use crate::model::{Policy, PolicyKind};
 pub(super) fn policy(policy: &Policy) -> Value {
     match &policy.kind {
         PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
+        PolicyKind::Access(access) => json!({ "access": access::write(access) }),
         PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
         PolicyKind::RateLimit(limit) => json!({ "rate_limit": rate_limit::write(limit) }),
     }

@@ -1,11 +1,15 @@
 //! Policies: named rules that listeners and routes apply. One file for the settings of each kind;
 //! [`PolicyKind`] is the complete list.
 
+mod access;
 mod access_log;
+mod document;
 mod fields;
 mod rate_limit;
 
+pub use access::*;
 pub use access_log::*;
+pub use document::*;
 pub use fields::*;
 pub use rate_limit::*;
 
@@ -27,4 +31,6 @@ pub enum PolicyKind {
     AccessLog(AccessLog),
     /// `rate_limit`: so many requests in so much time.
     RateLimit(RateLimit),
+    /// `access`: who may come in, by network.
+    Access(Access),
 }

@@ -1,9 +1,11 @@
 //! Options of policies: what a policy may be. The options of each kind are in a file of their own.
 
+mod access;
 mod access_log;
 mod fields;
 mod rate_limit;
 
+pub(crate) use access::*;
 pub(crate) use access_log::*;
 pub(crate) use fields::*;
 pub(crate) use rate_limit::*;
@@ -32,6 +34,12 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&RATE_LIMIT),
             Means("one of the others"),
             "Let so many requests pass in so much time, for each client or another key.",
+        ),
+        opt(
+            "access",
+            Kind::Object(&ACCESS),
+            Means("one of the others"),
+            "Let clients in, or not, by their network.",
         ),
     ],
 };

@@ -2,6 +2,7 @@
 //! material comes into force; what it is made of is `certs`' business.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use evenkeel_config::Config;
 use evenkeel_runtime as runtime;
@@ -63,8 +64,13 @@ impl Actor {
         }
         self.keys.told = problems;
         if !keyring.is_same(&self.plane.keyring) {
+            let is_same = keyring.documents.is_same(&self.plane.keyring.documents);
             self.plane.rekey(keyring).await;
-            tracing::info!("certificates or keys changed and are in force");
+            let what = match is_same {
+                true => "certificates or keys",
+                false => "documents",
+            };
+            tracing::info!("{what} changed and are in force");
             self.show(|_| {});
         }
     }
@@ -77,6 +83,16 @@ impl Actor {
         let Ok((keyring, _)) = tokio::task::spawn_blocking(renew).await else { return };
         self.plane.rekey(keyring).await;
         self.plane.await_adoption().await;
+        self.show(|_| {});
+    }
+
+    /// Serves with a document that was fetched.
+    pub(super) async fn fetched(&mut self, place: String, bytes: Arc<[u8]>) {
+        if self.plane.keyring.documents.document(&place) == Some(&bytes) {
+            return;
+        }
+        tracing::info!(document = %place, "fetched and in force");
+        self.plane.rekey(self.plane.keyring.informed(vec![(place, bytes)])).await;
         self.show(|_| {});
     }
 
