@@ -19,7 +19,7 @@ use crate::counters::ServerCounters;
 use crate::http::queue::Queue;
 use crate::http::upstream::UpstreamConnection;
 use crate::http::upstream::conn_pool::ConnPool;
-use crate::http::upstream::h2::Links;
+use crate::http::upstream::links::Links;
 use crate::shared::{ListenerKey, Publication};
 use crate::snapshot::{PoolSettings, Snapshot, Target};
 

@@ -166,6 +166,9 @@ pub(crate) struct Worker {
     seed: u64,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) stock: Stock,
+    /// Where QUIC connections to servers start.
+    #[cfg(feature = "http3")]
+    pub(crate) dialer: crate::http::upstream::links::Dialer,
     pub(crate) heads: HeadStock,
     pub(crate) registry: Registry,
     pub(crate) drain: Cell<Option<Drain>>,
@@ -330,6 +333,8 @@ pub async fn serve(setup: Setup) {
         seed,
         rng: RefCell::new(Rng::from_seed(seed)),
         stock: Stock::default(),
+        #[cfg(feature = "http3")]
+        dialer: crate::http::upstream::links::Dialer::default(),
         heads: HeadStock::default(),
         registry: Registry::default(),
         drain: Cell::new(None),

@@ -55,6 +55,22 @@ impl UdpBound {
         Self::of(socket)
     }
 
+    /// A socket that nobody else shares, for what is asked of others.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn own(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM.nonblocking().cloexec(),
+            Some(Protocol::UDP),
+        )?;
+        let _ = socket.set_recv_buffer_size(BUFFER); // less is slower, not wrong
+        let _ = socket.set_send_buffer_size(BUFFER);
+        socket.bind(&address.into())?;
+        Self::of(socket)
+    }
+
     /// A socket that another process has bound.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! A client's unidirectional streams: control (RFC 9114 §6.2.1, §7.2) and QPACK's two (RFC 9204 §4.2),
+//! A peer's unidirectional streams: control (RFC 9114 §6.2.1, §7.2) and QPACK's two (RFC 9204 §4.2),
 //! which have little to say to a decoder without a dynamic table. Owns what they may say, when, and
 //! how much of it.
 
@@ -76,13 +76,16 @@ pub fn goaway_frame(stream: u64) -> Vec<u8> {
 pub enum Event {
     /// The first thing.
     Settings(Settings),
-    /// The client will not take what we never do (pushes): it is about to leave.
-    Goaway,
+    /// The peer is about to leave. A server serves no requests on streams from this one on; what a
+    /// client says is about pushes, which there are none of.
+    Goaway(u64),
 }
 
-/// A client's control stream, after its type.
+/// A peer's control stream, after its type: a client's by default.
 #[derive(Debug, Default)]
 pub struct Control {
+    /// It is a server's.
+    of_server: bool,
     head: HeadReader,
     /// The frame in progress and what has come of its payload.
     frame: Option<(FrameHead, Vec<u8>)>,
@@ -96,6 +99,11 @@ pub struct Control {
 }
 
 impl Control {
+    /// A server's.
+    pub fn of_server() -> Self {
+        Self { of_server: true, ..Self::default() }
+    }
+
     /// Takes what has come; at most one event at a time, with what is left of `bytes`.
     ///
     /// # Errors
@@ -141,6 +149,8 @@ impl Control {
             kind::SETTINGS if head.length > SETTINGS_MAX => return Err(Code::ExcessiveLoad),
             kind::SETTINGS => {}
             _ if !self.has_settings => return Err(Code::MissingSettings),
+            // Only clients say how much may be pushed (§7.2.7).
+            kind::MAX_PUSH_ID if self.of_server => return Err(Code::FrameUnexpected),
             kind::GOAWAY | kind::CANCEL_PUSH | kind::MAX_PUSH_ID => {
                 if head.length > 8 {
                     return Err(Code::FrameError);
@@ -173,9 +183,11 @@ impl Control {
         match head.kind {
             // It never grows (§5.2).
             kind::GOAWAY if self.goaway.is_some_and(|before| id > before) => Err(Code::IdError),
+            // A server's names a stream of requests (§5.2).
+            kind::GOAWAY if self.of_server && id % 4 != 0 => Err(Code::IdError),
             kind::GOAWAY => {
                 self.goaway = Some(id);
-                Ok(Some(Event::Goaway))
+                Ok(Some(Event::Goaway(id)))
             }
             // It never shrinks (§7.2.7).
             kind::MAX_PUSH_ID if self.push_max.is_some_and(|before| id < before) => {
@@ -340,6 +352,20 @@ mod tests {
         assert_eq!(after_settings(7, &[1, 1]), Err(Code::FrameError));
         assert_eq!(after_settings(7, &[0x40]), Err(Code::FrameError));
         assert_eq!(after_settings(7, &[]), Err(Code::FrameError));
+    }
+
+    #[test]
+    fn a_server_says_from_which_request_on_it_leaves_and_nothing_of_pushes_rfc_9114_5_2_and_7_2_7()
+    {
+        let hear = |kind: u64, payload: &[u8]| {
+            let mut control = Control::of_server();
+            control.feed(&frame(4, &[])).unwrap();
+            control.feed(&frame(kind, payload)).map(|(event, _)| event)
+        };
+        assert_eq!(hear(7, &[8]), Ok(Some(Event::Goaway(8))));
+        assert_eq!(hear(7, &[9]), Err(Code::IdError));
+        assert_eq!(hear(13, &[8]), Err(Code::FrameUnexpected));
+        assert_eq!(hear(3, &[1]), Err(Code::IdError));
     }
 
     #[test]

@@ -121,7 +121,7 @@ const MEANINGLESS_BYTES_MAX: u64 = 64 * 1024;
 /// Empty frames of the body in a row: each costs us as much as a full one, and says nothing.
 const EMPTY_MAX: u32 = 100;
 
-/// The order of frames that a client sends on one stream (RFC 9114 §4.1).
+/// The order of frames that a peer sends on one stream (RFC 9114 §4.1).
 #[derive(Debug)]
 pub struct RequestStream {
     at: At,
@@ -192,6 +192,13 @@ impl RequestStream {
         }
     }
 
+    /// The head that has come was an interim response's: another one follows (RFC 9114 §4.1).
+    pub fn was_interim(&mut self) {
+        if self.at == At::Body {
+            self.at = At::Start;
+        }
+    }
+
     /// Whether a head has come.
     pub fn has_head(&self) -> bool {
         self.at != At::Start
@@ -242,6 +249,16 @@ mod tests {
         for wrong in [&[(0, 1)][..], &[(1, 9), (1, 3), (0, 1)], &[(1, 9), (1, 3), (1, 3)]] {
             assert_eq!(all(&mut fresh(), wrong), Err(Code::FrameUnexpected), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn interim_heads_come_before_the_final_one_rfc_9114_4_1() {
+        let mut stream = fresh();
+        all(&mut stream, &[(1, 9)]).unwrap();
+        stream.was_interim();
+        assert!(!stream.has_head());
+        assert_eq!(stream.next(FrameHead { kind: 0, length: 1 }), Err(Code::FrameUnexpected));
+        assert!(all(&mut stream, &[(1, 9), (0, 5), (1, 3)]).is_ok());
     }
 
     #[test]

@@ -42,6 +42,34 @@ pub enum Code {
 }
 
 impl Code {
+    /// Of a value on the wire; `None` of one that means nothing here.
+    pub fn of(value: u64) -> Option<Self> {
+        use Code::*;
+        let all = [
+            NoError,
+            GeneralProtocolError,
+            InternalError,
+            StreamCreationError,
+            ClosedCriticalStream,
+            FrameUnexpected,
+            FrameError,
+            ExcessiveLoad,
+            IdError,
+            SettingsError,
+            MissingSettings,
+            RequestRejected,
+            RequestCancelled,
+            RequestIncomplete,
+            MessageError,
+            ConnectError,
+            VersionFallback,
+            QpackDecompressionFailed,
+            QpackEncoderStreamError,
+            QpackDecoderStreamError,
+        ];
+        all.into_iter().find(|code| code.value() == value)
+    }
+
     /// On the wire.
     pub fn value(self) -> u64 {
         self as u64

@@ -78,6 +78,10 @@ fn client(
     now: SystemTime,
     found: &mut Vec<Problem>,
 ) -> Result<ClientTls, Problem> {
+    if protocol == PoolProtocol::H3 && !cfg!(feature = "http3") {
+        let why = "this build speaks no HTTP/3 (feature `http3`): `protocol` must be another";
+        return Err(Problem::error("no-http3", Path::new("protocol: h3"), why.to_owned()));
+    }
     // All is looked at, so that all is told of.
     let shown = settings.client.as_ref();
     let identity = shown.map(|files| identity((&files.cert, &files.key), read, now, found));

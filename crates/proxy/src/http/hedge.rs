@@ -20,7 +20,7 @@ use crate::http::body::{Pump, Sink, Source};
 use crate::http::client_watch::ClientWatch;
 use crate::http::exchange::Exchange;
 use crate::http::upstream::connect::{self, Progress};
-use crate::http::upstream::h2;
+use crate::http::upstream::links;
 use crate::http::upstream::{self, Arrived, Attempt, Flight, Verdict};
 use crate::http::{forwarded, grpc, tries};
 use crate::snapshot::PoolSettings;
@@ -177,8 +177,8 @@ fn opening(
     lease: &Leased,
     progress: Rc<Progress>,
 ) -> Result<Opening, Failure> {
-    if h2::may_speak(settings) {
-        return Ok(Box::pin(h2::second(exchange, lease)?));
+    if links::may_speak(settings) {
+        return Ok(Box::pin(links::second(exchange, lease)?));
     }
     let counted = connect::count(lease)?;
     let (worker, known) = (exchange.connection.worker.clone(), lease.known().clone());

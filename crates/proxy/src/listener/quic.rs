@@ -21,7 +21,7 @@ use evenkeel_config::model::ForwardedCertificate;
 use evenkeel_runtime::{self as runtime, Timer, UdpBound};
 use quinn::{ConnectionError, Endpoint, Incoming, ServerConfig};
 
-use self::event_loop::EventLoop;
+pub(crate) use self::event_loop::EventLoop;
 use super::{Entrance, REST, is_full};
 use crate::channel::{Channel, quic::Ends};
 use crate::connection::Connection;

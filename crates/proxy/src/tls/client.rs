@@ -73,6 +73,11 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)?;
         let builder = match trust {
+            #[cfg(feature = "http3")]
+            Trust::Roots(roots) if protocol == PoolProtocol::H3 => {
+                let verifier = super::quic_client::Telling::of(roots, provider)?;
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
             Trust::Roots(roots) => builder.with_root_certificates(roots),
             Trust::Anyone => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
@@ -103,14 +108,21 @@ impl ClientTls {
         own: Option<&ServerName<'static>>,
         h1: bool,
     ) -> Result<TlsStream, Complaint> {
-        let Some(name) = self.name.as_ref().or(own) else {
-            let text = "its name is none that a certificate can have; give the pool `tls.sni`";
-            return Err(Complaint { reason: Reason::UpstreamTlsName, text: text.into() });
-        };
+        let name = self.name_of(own)?;
         let config = if h1 { &self.h1 } else { &self.config };
         let session = ClientConnection::new(config.clone(), name.clone());
         let session = session.map_err(|error| Complaint::of(&error))?;
         Ok(TlsStream::new(tcp, session.into()))
+    }
+
+    /// Whom a server of this name must prove to be.
+    pub(super) fn name_of<'n>(
+        &'n self,
+        own: Option<&'n ServerName<'static>>,
+    ) -> Result<&'n ServerName<'static>, Complaint> {
+        let text = "its name is none that a certificate can have; give the pool `tls.sni`";
+        let missing = || Complaint { reason: Reason::UpstreamTlsName, text: text.into() };
+        self.name.as_ref().or(own).ok_or_else(missing)
     }
 
     /// What is wrong with a handshake that came to its end.
@@ -186,7 +198,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn of_alert(alert: AlertDescription) -> String {
+pub(super) fn of_alert(alert: AlertDescription) -> String {
     use AlertDescription as A;
     let hint = match alert {
         A::CertificateRequired => "; it wants a client certificate: `tls.client`",
@@ -202,7 +214,7 @@ fn of_alert(alert: AlertDescription) -> String {
     format!("it refused the handshake with the alert {alert:?}{hint}")
 }
 
-fn of_certificate(error: &CertificateError) -> (Reason, String) {
+pub(super) fn of_certificate(error: &CertificateError) -> (Reason, String) {
     use CertificateError as E;
     match error {
         E::NotValidForNameContext { expected, presented } => {

@@ -8,6 +8,8 @@ mod client;
 mod identity;
 #[cfg(feature = "http3")]
 mod quic;
+#[cfg(feature = "http3")]
+mod quic_client;
 mod server;
 mod stream;
 mod tickets;

@@ -1,12 +1,9 @@
 //! One HTTP/3 connection (RFC 9114): its control streams, its request streams, each an exchange of its
-//! own, and how it ends. Owns no message; a stream's frames are read and written in `stream.rs`.
+//! own, and how it ends. Owns no message; a stream's frames are read and written in `multiplex/h3`.
 
 mod request;
-mod section;
-mod stream;
-mod uni;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,13 +13,15 @@ use std::time::{Duration, Instant};
 use evenkeel_codec::h3::{Code, Resets, Settings, VARINT_MAX};
 use evenkeel_config::model::Listener;
 use evenkeel_runtime::{self as runtime, Timer};
-use quinn::{ConnectionError, RecvStream, SendStream, VarInt};
+use quinn::{ConnectionError, RecvStream, SendStream};
 
 pub(crate) use self::request::H3;
 use self::request::Setting;
-use self::stream::{Inward, Outward};
-use self::uni::ControlStream;
 use crate::connection::{Connection, Phase, Protocol};
+use crate::http::multiplex::h3::stream::{Inward, Outward};
+use crate::http::multiplex::h3::uni::{self, ControlStream, Hearing};
+use crate::http::multiplex::h3::wire_max;
+pub(crate) use crate::http::multiplex::h3::{close, code};
 use crate::http::multiplex::trunk::{Live, Trunk};
 
 /// While requests are served, a connection looks so often whether it is to end.
@@ -44,22 +43,6 @@ pub(crate) async fn serve(trunk: Rc<Connection>, connection: quinn::Connection) 
         tracing::error!(client = %trunk.peer, %listener, %panic, "a connection was lost");
         close(&connection, Code::InternalError);
     }
-}
-
-/// Ends a connection (RFC 9114 §5.3).
-pub(crate) fn close(connection: &quinn::Connection, code: Code) {
-    connection.close(self::code(code), b"");
-}
-
-/// A code of HTTP/3's as QUIC has it.
-pub(crate) fn code(code: Code) -> VarInt {
-    VarInt::from_u64(code.value()).unwrap_or_default()
-}
-
-/// A field section's longest form on the wire, given the longest that is taken: what is not compressed
-/// is as long as it is, and each line has a few bytes of its own (RFC 9204 §4.5).
-fn wire_max(section_max: u64) -> u64 {
-    section_max.saturating_add(1024)
 }
 
 /// The longest field section taken; each field counts 32 bytes more than it has (§4.2.2).
@@ -91,13 +74,6 @@ struct Conversation {
     leaving: Leaving,
     hearing: Rc<Hearing>,
     resets: Rc<RefCell<Resets>>,
-}
-
-/// What was heard of a client's own streams.
-#[derive(Default)]
-struct Hearing {
-    /// A bit for each kind that there is one of.
-    kinds: Cell<u8>,
 }
 
 enum Event {
@@ -217,7 +193,7 @@ impl Conversation {
         self.requests = self.requests.saturating_add(1);
         let section_max = section_max(&listener.config);
         let inward = Inward::new(receive, wire_max(section_max));
-        let outward = Outward::new(send, Live::new(&self.trunk, 0));
+        let outward = Outward::new(send, Some(Live::new(&self.trunk, 0)));
         let setting = Setting {
             connection: self.held.clone(),
             trunk: self.trunk.clone(),

@@ -5,6 +5,8 @@
 pub(crate) mod client;
 pub(crate) mod fields;
 pub(crate) mod framing;
+#[cfg(feature = "http3")]
+pub(crate) mod h3;
 mod server_stream;
 pub(crate) mod transport;
 pub(crate) mod trunk;

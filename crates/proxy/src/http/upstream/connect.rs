@@ -68,6 +68,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Something came from the server.
+    pub(super) fn has_answered(&self, yes: bool) {
+        self.shaking.set(yes);
+    }
+
     /// Why there is no connection when its time is over.
     pub(crate) fn is_late(&self, known: &KnownServer) -> Reason {
         if !self.shaking.get() {
@@ -145,7 +150,7 @@ pub(crate) fn into_connection(
     })
 }
 
-fn classify(worker: &Worker, error: &io::Error) -> Reason {
+pub(super) fn classify(worker: &Worker, error: &io::Error) -> Reason {
     if runtime::is_out_of_descriptors(error) {
         tracing::warn!(%error, "cannot connect: out of descriptors");
         worker.sweep_idle(true);

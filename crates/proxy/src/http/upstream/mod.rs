@@ -4,7 +4,7 @@
 pub(crate) mod conn_pool;
 pub(crate) mod connect;
 mod flight;
-pub(crate) mod h2;
+pub(crate) mod links;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -114,8 +114,8 @@ pub(crate) async fn send(
     let mut repeats: u32 = 0;
     loop {
         if flight.is_none() {
-            let shares = h2::may_speak(settings) && exchange.head.upgrade.is_none();
-            let shared = if shares { h2::take(settings, lease) } else { None };
+            let shares = links::may_speak(settings) && exchange.head.upgrade.is_none();
+            let shared = if shares { links::take(settings, lease) } else { None };
             let kept = || if fresh { None } else { take_kept(exchange, settings, lease, pump) };
             let reached = match shared.or_else(|| kept().map(|kept| (kept, true))) {
                 Some(reached) => Ok(reached),
@@ -183,8 +183,8 @@ async fn reach(
     // What becomes a tunnel is better off with a connection of its own, where there may be one.
     let is_tunnel =
         settings.config.protocol == PoolProtocol::Auto && exchange.head.upgrade.is_some();
-    match h2::may_speak(settings) && !is_tunnel {
-        true => Box::pin(h2::reach(exchange, settings, lease)).await,
+    match links::may_speak(settings) && !is_tunnel {
+        true => Box::pin(links::reach(exchange, settings, lease)).await,
         false => connect::connect(exchange, settings, lease).await.map(|own| (own, false)),
     }
 }
@@ -270,8 +270,8 @@ pub(crate) fn take_any_kept(
     settings: &PoolSettings,
 ) -> Option<Box<UpstreamConnection>> {
     let now = runtime::now();
-    if h2::may_speak(settings)
-        && let Some((stream, _)) = h2::take(settings, lease)
+    if links::may_speak(settings)
+        && let Some((stream, _)) = links::take(settings, lease)
     {
         return Some(stream);
     }

@@ -13,7 +13,7 @@ use quinn::{AsyncTimer, AsyncUdpSocket, Runtime, TokioRuntime};
 /// See the module's head. The clock is the library's: it measures its own work by it, and must not
 /// see it stand still within a step.
 #[derive(Debug, Default)]
-pub(super) struct EventLoop;
+pub(crate) struct EventLoop;
 
 impl Runtime for EventLoop {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {

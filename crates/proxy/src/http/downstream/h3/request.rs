@@ -15,10 +15,10 @@ use evenkeel_codec::h3::{Code, Resets};
 use evenkeel_runtime::{self as runtime, Timer};
 
 use super::close;
-use super::section::{self, Asked, Refusal};
-use super::stream::{Broken, Inward, Next, Outward};
 use crate::connection::Connection;
 use crate::http::downstream::stream;
+use crate::http::multiplex::h3::section::{self, Asked, Refusal};
+use crate::http::multiplex::h3::stream::{Broken, Inward, Next, Outward};
 use crate::http::multiplex::transport::{Transport, Why};
 use crate::http::multiplex::trunk::Trunk;
 
@@ -191,7 +191,7 @@ impl H3 {
     fn broken(&mut self, broken: Broken) -> io::Error {
         self.given_up = true;
         match broken {
-            Broken::Gone => {}
+            Broken::Gone | Broken::GivenUp(_) => {}
             Broken::Connection(code) => close(&self.connection, code),
             Broken::Stream(code) => self.give_up(code),
         }

@@ -6,11 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use evenkeel_codec::BodyLength;
-use h2::RecvStream;
-use h2::client::ResponseFuture;
-use http::Response;
 
 use super::Broken;
+use super::transport::{Head, Receiving};
 use crate::http::multiplex::fields;
 
 /// See the module's head.
@@ -26,7 +24,7 @@ pub(super) struct Incoming {
     is_chunked: bool,
     /// Content that is still to be read, if its length is known.
     left: Option<u64>,
-    body: Option<RecvStream>,
+    stream: Option<Receiving>,
 }
 
 /// What kind of response the request asks for.
@@ -46,7 +44,7 @@ enum Stage {
     /// Nothing has been sent.
     #[default]
     Unasked,
-    Head(ResponseFuture, Expected),
+    Head(Expected),
     Body,
     Trailers,
     Done,
@@ -56,8 +54,9 @@ enum Stage {
 
 impl Incoming {
     /// The request is out.
-    pub(super) fn expect(&mut self, response: ResponseFuture, expected: Expected) {
-        self.stage = Stage::Head(response, expected);
+    pub(super) fn expect(&mut self, stream: Receiving, expected: Expected) {
+        self.stream = Some(stream);
+        self.stage = Stage::Head(expected);
     }
 
     /// Ready when there is something to read, or the end.
@@ -97,9 +96,14 @@ impl Incoming {
     }
 
     /// The stream, if all of its response has been read but not seen to end.
-    pub(super) fn into_unended(self) -> Option<RecvStream> {
+    pub(super) fn into_unended(self) -> Option<Receiving> {
         let is_read = self.left == Some(0) && !self.has_some();
-        self.body.filter(|body| is_read && !body.is_end_stream())
+        self.stream.filter(|stream| is_read && !stream.has_ended())
+    }
+
+    /// The message is malformed: the rest is not wanted.
+    pub(super) fn refuse(&mut self) {
+        self.stream.iter_mut().for_each(Receiving::refuse);
     }
 
     fn has_some(&self) -> bool {
@@ -126,8 +130,8 @@ impl Incoming {
         copy(buffer, &self.piece, length);
         self.piece.advance(length);
         self.left = self.left.map(|left| left.saturating_sub(length as u64));
-        if let Some(body) = &mut self.body {
-            body.flow_control().release_capacity(length)?;
+        if let Some(stream) = &mut self.stream {
+            stream.release(length)?;
         }
         if self.is_chunked && self.piece.is_empty() {
             self.text.extend_from_slice(b"\r\n");
@@ -146,32 +150,30 @@ impl Incoming {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(false)) };
         match &mut self.stage {
             Stage::Malformed => Poll::Ready(Err(Broken::Malformed)),
             Stage::Unasked | Stage::Done => Poll::Ready(Ok(false)),
-            Stage::Head(response, _) => {
-                if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-                    let (parts, ()) = interim?.into_parts();
-                    fields::write_response(&mut self.text, &parts, false, false)
+            Stage::Head(_) => {
+                let head = ready!(stream.poll_head(cx))?;
+                if head.parts.status.is_informational() {
+                    fields::write_response(&mut self.text, &head.parts, false, false)
                         .map_err(|_| Broken::Malformed)?;
                     return Poll::Ready(Ok(true));
                 }
-                let response = ready!(std::pin::Pin::new(response).poll(cx))?;
-                self.begin(response)?;
+                self.begin(&head)?;
                 Poll::Ready(Ok(true))
             }
             Stage::Body => {
-                let Some(body) = &mut self.body else { return Poll::Ready(Ok(false)) };
-                match ready!(body.poll_data(cx)) {
-                    Some(piece) => self.frame(piece?),
+                match ready!(stream.poll_data(cx))? {
+                    Some(piece) => self.frame(piece),
                     None if self.is_chunked => self.stage = Stage::Trailers,
                     None => self.stage = Stage::Done,
                 }
                 Poll::Ready(Ok(true))
             }
             Stage::Trailers => {
-                let Some(body) = &mut self.body else { return Poll::Ready(Ok(false)) };
-                let trailers = ready!(body.poll_trailers(cx))?;
+                let trailers = ready!(stream.poll_trailers(cx))?;
                 self.text.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
                     fields::write_trailers(&mut self.text, &trailers)
@@ -185,20 +187,19 @@ impl Incoming {
     }
 
     /// The final head is here.
-    fn begin(&mut self, response: Response<RecvStream>) -> Result<(), Broken> {
-        let Stage::Head(_, expected) = std::mem::replace(&mut self.stage, Stage::Body) else {
+    fn begin(&mut self, head: &Head) -> Result<(), Broken> {
+        let Stage::Head(expected) = std::mem::replace(&mut self.stage, Stage::Body) else {
             return Ok(());
         };
-        let (parts, body) = response.into_parts();
-        let ended = body.is_end_stream();
+        let Head { parts, ended } = head;
         let is_head = matches!(expected, Expected::Head);
         match expected {
             Expected::Switch { protocol, key } if parts.status.is_success() => {
-                fields::write_switch(&mut self.text, &parts, &protocol, key.as_deref())
+                fields::write_switch(&mut self.text, parts, &protocol, key.as_deref())
                     .map_err(|_| Broken::Malformed)?;
             }
             _ => {
-                let length = fields::write_response(&mut self.text, &parts, is_head, ended)
+                let length = fields::write_response(&mut self.text, parts, is_head, *ended)
                     .map_err(|_| Broken::Malformed)?;
                 self.is_chunked = length == BodyLength::Chunked;
                 self.left = match length {
@@ -211,7 +212,6 @@ impl Incoming {
                 }
             }
         }
-        self.body = Some(body);
         Ok(())
     }
 

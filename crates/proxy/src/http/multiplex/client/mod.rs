@@ -1,9 +1,10 @@
 //! One request to a server as a stream of a connection that many share. The exchange writes its
-//! HTTP/1 request here and reads an HTTP/1 response; the server sees HTTP/2. Owns the two
+//! HTTP/1 request here and reads an HTTP/1 response; the server sees HTTP/2 or HTTP/3. Owns the two
 //! translations' meeting point and what the end of a stream means; not the connection.
 
 mod incoming;
 mod outgoing;
+mod transport;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -13,12 +14,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use evenkeel_runtime::{self as runtime, Timer};
-use h2::RecvStream;
 
 use self::incoming::Incoming;
 use self::outgoing::Outgoing;
+#[cfg(feature = "http3")]
+pub(crate) use self::transport::{Head, Why};
+pub(crate) use self::transport::{Receiving, Sending};
 use crate::failure::Reason;
-use crate::http::upstream::h2::Lent;
+use crate::http::upstream::links::Lent;
 
 /// How long the end of a stream is waited for after its last byte.
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -51,12 +54,15 @@ pub(crate) struct Loss {
 }
 
 /// Why a direction does not go on.
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The connection or the stream has failed.
     H2(h2::Error),
+    /// The same over HTTP/3.
+    #[cfg(feature = "http3")]
+    H3(crate::http::upstream::links::H3Broken),
     /// The server's message breaks a rule that the library leaves to us.
     Malformed,
-    /// The request cannot be said in HTTP/2.
+    /// The request cannot be said in the server's version of HTTP.
     Request,
 }
 
@@ -73,11 +79,11 @@ impl ClientStream {
     }
 
     pub(crate) fn peer_addr(&self) -> SocketAddr {
-        self.lent.wire().peer_addr()
+        self.lent.peer_addr()
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.lent.wire().local_addr()
+        self.lent.local_addr()
     }
 
     /// Bytes of HTTP/1 told as taken, and one more from the moment the server may see the request:
@@ -160,32 +166,29 @@ impl ClientStream {
     }
 
     /// Waits for the end of a stream of which nothing else is missing.
-    async fn see_out(mut body: RecvStream, lent: Lent) {
+    async fn see_out(mut stream: Receiving, lent: Lent) {
         let timer = Timer::new();
         timer.set(runtime::now() + END_WITHIN);
         poll_fn(|cx| {
             loop {
-                match body.poll_data(cx) {
-                    Poll::Ready(Some(Ok(piece))) if piece.is_empty() => {}
+                match stream.poll_data(cx) {
+                    Poll::Ready(Ok(Some(piece))) if piece.is_empty() => {}
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return timer.poll_expired(cx),
                 }
             }
         })
         .await;
-        drop((body, lent));
+        drop((stream, lent));
     }
 
     /// Notes the first failure: what follows from it says less.
     fn lose(&self, inner: &mut Inner, broken: &Broken) -> io::Error {
-        let loss = match broken {
-            Broken::H2(error) => self.lent.judge(error),
-            Broken::Malformed => {
-                inner.out.refuse();
-                Loss { reason: Reason::UpstreamProtocol, unprocessed: false }
-            }
-            Broken::Request => Loss { reason: Reason::Unspeakable, unprocessed: true },
-        };
+        if let Broken::Malformed = broken {
+            inner.out.refuse();
+            inner.back.refuse();
+        }
+        let loss = self.lent.judge(broken);
         inner.loss.get_or_insert(loss);
         io::ErrorKind::ConnectionReset.into()
     }
@@ -196,9 +199,9 @@ impl Drop for ClientStream {
         let Inner { out, back, loss, .. } = self.inner.take();
         if out.has_ended()
             && loss.is_none()
-            && let Some(body) = back.into_unended()
+            && let Some(stream) = back.into_unended()
         {
-            runtime::spawn(Self::see_out(body, self.lent.again()));
+            runtime::spawn(Self::see_out(stream, self.lent.again()));
         }
     }
 }

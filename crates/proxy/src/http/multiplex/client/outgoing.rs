@@ -7,13 +7,13 @@ use bytes::{Bytes, BytesMut};
 use evenkeel_codec::{
     BodyLength, ChunkedDecoder, HeadLimits, Method, Parse, RequestHead, TrailerLimits,
 };
-use h2::{Reason, SendStream, ext::Protocol};
 use http::HeaderMap;
 
 use super::Broken;
 use super::incoming::{Expected, Incoming};
+use super::transport::{Sending, Why};
 use crate::http::multiplex::fields;
-use crate::http::upstream::h2::Lent;
+use crate::http::upstream::links::Lent;
 
 /// Bytes taken of one write: a block's worth, which is what a stream holds beside the connection's
 /// own buffers.
@@ -27,7 +27,7 @@ const LIMITS: HeadLimits = HeadLimits { head: 4 << 20, line: 2 << 20, fields: 20
 #[derive(Default)]
 pub(super) struct Outgoing {
     stage: Stage,
-    stream: Option<SendStream<Bytes>>,
+    stream: Option<Sending>,
     /// Taken, and not yet with the connection.
     held: Bytes,
     /// What follows it.
@@ -129,23 +129,22 @@ impl Outgoing {
         lent: &Lent,
         back: &mut Incoming,
     ) -> Result<(), Broken> {
-        let mut request =
+        let request =
             fields::read_request(head, text, lent.is_secure()).map_err(|_| Broken::Request)?;
         let mut expected = match head.method {
             Method::Head => Expected::Head,
             _ => Expected::Content,
         };
-        if let Some(protocol) = head.upgrade {
-            let protocol = protocol.of(text);
-            let name = std::str::from_utf8(protocol).map_err(|_| Broken::Request)?;
-            request.extensions_mut().insert(Protocol::from(name));
+        let mut protocol = None;
+        if let Some(asked) = head.upgrade.map(|upgrade| upgrade.of(text)) {
+            protocol = Some(std::str::from_utf8(asked).map_err(|_| Broken::Request)?);
             let mut keys = head.named(text, b"sec-websocket-key");
             let key = keys.next().map(<[u8]>::to_vec);
-            expected = Expected::Switch { protocol: protocol.to_vec(), key };
+            expected = Expected::Switch { protocol: asked.to_vec(), key };
         }
         let ends =
             head.upgrade.is_none() && matches!(head.body, BodyLength::None | BodyLength::Exact(0));
-        let (response, stream) = lent.send(request, ends)?;
+        let (response, stream) = lent.send(request, protocol, ends)?;
         back.expect(response, expected);
         self.stream = Some(stream);
         self.stage = match head.body {
@@ -197,14 +196,7 @@ impl Outgoing {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
         while !self.held.is_empty() {
-            stream.reserve_capacity(self.held.len());
-            let mut room = stream.capacity();
-            while room == 0 {
-                room = match ready!(stream.poll_capacity(cx)) {
-                    Some(room) => room?,
-                    None => return Poll::Ready(Err(h2::Error::from(Reason::STREAM_CLOSED).into())),
-                };
-            }
+            let room = ready!(stream.poll_capacity(cx, self.held.len()))?;
             let piece = self.held.split_to(room.min(self.held.len()));
             let ends = self.held.is_empty() && matches!(self.last, Some(Last::End));
             stream.send_data(piece, ends)?;
@@ -217,7 +209,7 @@ impl Outgoing {
             Some(Last::Trailers(trailers)) => stream.send_trailers(trailers)?,
             None => {}
         }
-        Poll::Ready(Ok(()))
+        stream.poll_flush(cx)
     }
 
     /// All of the request is with the connection.
@@ -236,17 +228,17 @@ impl Outgoing {
 
     /// Nobody wants the rest.
     pub(super) fn cancel(&mut self) {
-        self.reset(Reason::CANCEL);
+        self.reset(Why::Unwanted);
     }
 
     /// The server's message is malformed (RFC 9113 §8.1.1).
     pub(super) fn refuse(&mut self) {
-        self.reset(Reason::PROTOCOL_ERROR);
+        self.reset(Why::Malformed);
     }
 
-    fn reset(&mut self, reason: Reason) {
+    fn reset(&mut self, why: Why) {
         if let Some(stream) = &mut self.stream {
-            stream.send_reset(reason);
+            stream.reset(why);
         }
     }
 }

@@ -12,8 +12,10 @@ use evenkeel_balancer::{Connection, ServerId};
 use evenkeel_config::model::PoolProtocol;
 use evenkeel_runtime::{self as runtime, Timer};
 
-use super::Links;
-use super::link::{Driver, Link};
+#[cfg(feature = "http3")]
+use super::h3;
+use super::link::Link;
+use super::{Links, h2};
 use crate::channel::Channel;
 use crate::failure::Reason;
 use crate::generation::KnownServer;
@@ -91,7 +93,9 @@ pub(super) struct Task {
 }
 
 enum Opened {
-    Link(Rc<Link>, Box<Driver>),
+    H2(Rc<Link>, Box<h2::Driver>),
+    #[cfg(feature = "http3")]
+    H3(Rc<Link>, h3::Driver),
     Plain(Plain),
 }
 
@@ -113,7 +117,14 @@ pub(super) async fn run(task: Task) {
     };
     drop((worker, known, settings));
     match result {
-        Ok(Opened::Link(link, driver)) => {
+        Ok(Opened::H2(link, driver)) => {
+            links.settle(server, &opening, Some(link));
+            drop(links);
+            opening.end(Ok(()));
+            driver.run().await;
+        }
+        #[cfg(feature = "http3")]
+        Ok(Opened::H3(link, driver)) => {
             links.settle(server, &opening, Some(link));
             drop(links);
             opening.end(Ok(()));
@@ -134,17 +145,22 @@ pub(super) async fn run(task: Task) {
 
 async fn open(
     worker: &Worker,
-    known: &KnownServer,
+    known: &Rc<KnownServer>,
     settings: &Arc<PoolSettings>,
     counted: Connection,
     progress: &Progress,
 ) -> Result<Opened, Reason> {
+    #[cfg(feature = "http3")]
+    if settings.config.protocol == PoolProtocol::H3 {
+        let (link, driver) = h3::begin(worker, known, settings, counted, progress).await?;
+        return Ok(Opened::H3(link, driver));
+    }
     let channel = connect::open(worker, settings.tls.as_deref(), known, progress, false).await?;
     if settings.config.protocol == PoolProtocol::Auto && !takes_h2(&channel) {
         return Ok(Opened::Plain(Plain { channel, counted }));
     }
-    let (link, driver) = Link::begin(channel, settings.clone(), counted).await?;
-    Ok(Opened::Link(link, Box::new(driver)))
+    let (link, driver) = h2::begin(channel, settings.clone(), counted).await?;
+    Ok(Opened::H2(link, Box::new(driver)))
 }
 
 /// Whether the server agreed on HTTP/2 (RFC 7301).

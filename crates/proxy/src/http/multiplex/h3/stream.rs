@@ -1,6 +1,6 @@
-//! One request stream (RFC 9114 §4.1): frames in, pieces of a message out, and the other way round.
-//! Holds a field section while it arrives, and of the response what its frame has before the payload;
-//! payloads are handed on as they are.
+//! One request stream (RFC 9114 §4.1) of either side: frames in, pieces of a message out, and the other
+//! way round. Holds a field section while it arrives, and of what is sent what its frame has before the
+//! payload; payloads are handed on as they are.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -20,30 +20,38 @@ const NOTHING: usize = 512;
 
 /// Why a stream goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
-    /// The client gave it up, or the connection is gone.
+pub(crate) enum Broken {
+    /// The peer gave it up, and why.
+    GivenUp(u64),
+    /// The connection is gone.
     Gone,
-    /// The client breaks a rule: the connection ends.
+    /// The peer breaks a rule: the connection ends.
     Connection(Code),
-    /// The client ended it in the middle: it ends.
+    /// The peer ended it in the middle: it ends.
     Stream(Code),
 }
 
 impl From<ReadError> for Broken {
-    fn from(_: ReadError) -> Self {
-        Self::Gone
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Reset(code) => Self::GivenUp(code.into_inner()),
+            _ => Self::Gone,
+        }
     }
 }
 
 impl From<WriteError> for Broken {
-    fn from(_: WriteError) -> Self {
-        Self::Gone
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Stopped(code) => Self::GivenUp(code.into_inner()),
+            _ => Self::Gone,
+        }
     }
 }
 
 /// What comes next on a stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A field section, whole.
     Fields(Vec<u8>),
     /// Bytes of the body, to be read.
@@ -53,7 +61,7 @@ pub(super) enum Next {
 }
 
 /// The half that is read.
-pub(super) struct Inward {
+pub(crate) struct Inward {
     stream: RecvStream,
     order: RequestStream,
     head: HeadReader,
@@ -72,18 +80,18 @@ enum At {
 
 impl Inward {
     /// `fields_max`: longest field section, as it is on the wire.
-    pub(super) fn new(stream: RecvStream, fields_max: u64) -> Self {
+    pub(crate) fn new(stream: RecvStream, fields_max: u64) -> Self {
         let order = RequestStream::new(fields_max);
         Self { stream, order, head: HeadReader::default(), at: At::Between }
     }
 
     /// Whether it began before the client had proven that it is there (RFC 8470 §2).
-    pub(super) fn is_early(&self) -> bool {
+    pub(crate) fn is_early(&self) -> bool {
         self.stream.is_0rtt()
     }
 
     /// What comes next; empty frames of the body are passed over.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Broken>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Broken>> {
         loop {
             match &mut self.at {
                 At::Between => {
@@ -147,8 +155,13 @@ impl Inward {
         Ok(Next::End)
     }
 
+    /// The field section that has come was an interim response's: another one follows.
+    pub(crate) fn was_interim(&mut self) {
+        self.order.was_interim();
+    }
+
     /// Bytes of the body after [`Next::Body`]; `None` when it has to be asked what comes next.
-    pub(super) fn poll_body(
+    pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Broken>> {
@@ -166,13 +179,13 @@ impl Inward {
         }
     }
 
-    /// Whether the client has said everything.
-    pub(super) fn has_ended(&self) -> bool {
+    /// Whether the peer has said everything.
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(self.at, At::Ended)
     }
 
     /// What is still to come is not wanted (RFC 9000 §3.5).
-    pub(super) fn stop(&mut self, code: Code) {
+    pub(crate) fn stop(&mut self, code: Code) {
         let _ = self.stream.stop(super::code(code)); // it may have ended meanwhile
     }
 }
@@ -185,14 +198,15 @@ enum Stopped {
 }
 
 /// The half that is written.
-pub(super) struct Outward {
+pub(crate) struct Outward {
     stream: SendStream,
     /// What is to be sent before anything else.
     staged: VecDeque<Bytes>,
     end: End,
     stopped: Stopped,
-    /// The connection, which counts what is staged.
-    live: Live,
+    /// A client's connection, which counts what is staged. To a server one stream never waits for what
+    /// others have staged, which is a piece for each.
+    live: Option<Live>,
     counted: usize,
 }
 
@@ -209,19 +223,22 @@ enum End {
 }
 
 impl Outward {
-    pub(super) fn new(stream: SendStream, live: Live) -> Self {
+    pub(crate) fn new(stream: SendStream, live: Option<Live>) -> Self {
         let (staged, end, stopped) = (VecDeque::new(), End::Open, Stopped::Unasked);
         Self { stream, staged, end, stopped, live, counted: 0 }
     }
 
     /// Ready when nothing is staged any more, and not too much on the connection's other streams.
-    pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         ready!(self.poll_flush(cx))?;
-        self.live.trunk().poll_room(cx).map(Ok)
+        match &self.live {
+            Some(live) => live.trunk().poll_room(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Ready when nothing is staged any more.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let flushed = self.poll_send(cx);
         self.count();
         flushed
@@ -229,9 +246,10 @@ impl Outward {
 
     /// Tells the connection how much is staged.
     fn count(&mut self) {
+        let Some(live) = &self.live else { return };
         let staged =
             self.staged.iter().fold(0, |sum: usize, bytes| sum.saturating_add(bytes.len()));
-        self.live.trunk().requeue(self.counted, staged);
+        live.trunk().requeue(self.counted, staged);
         self.counted = staged;
     }
 
@@ -257,12 +275,12 @@ impl Outward {
     }
 
     /// Sends a field section; `ended`: nothing follows.
-    pub(super) fn put_fields(&mut self, section: Vec<u8>, ended: bool) -> Result<(), Broken> {
+    pub(crate) fn put_fields(&mut self, section: Vec<u8>, ended: bool) -> Result<(), Broken> {
         self.put(frame_head(true, section.len()), section.into(), ended)
     }
 
     /// Sends bytes of the body; `ended`: nothing follows.
-    pub(super) fn put_body(&mut self, bytes: Bytes, ended: bool) -> Result<(), Broken> {
+    pub(crate) fn put_body(&mut self, bytes: Bytes, ended: bool) -> Result<(), Broken> {
         let head = if bytes.is_empty() { Vec::new() } else { frame_head(false, bytes.len()) };
         self.put(head, bytes, ended)
     }
@@ -277,22 +295,22 @@ impl Outward {
     }
 
     /// Whether everything has been staged.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.end != End::Open
     }
 
     /// Whether everything has been sent.
-    pub(super) fn is_sent(&self) -> bool {
+    pub(crate) fn is_sent(&self) -> bool {
         matches!(self.end, End::Sent | End::GivenUp)
     }
 
     /// Whether nothing of it is sent any more.
-    pub(super) fn is_given_up(&self) -> bool {
+    pub(crate) fn is_given_up(&self) -> bool {
         self.end == End::GivenUp
     }
 
     /// Ready when the client has all that was sent, or does not want it.
-    pub(super) fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_delivered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.poll_flush(cx)) {
             Ok(()) => self.poll_stopped(cx).map(drop),
             Err(_) => Poll::Ready(()),
@@ -300,7 +318,7 @@ impl Outward {
     }
 
     /// What was sent is not all there should have been (RFC 9114 §4.1.1).
-    pub(super) fn reset(&mut self, code: Code) {
+    pub(crate) fn reset(&mut self, code: Code) {
         self.staged.clear();
         self.count();
         self.end = End::GivenUp;
@@ -308,7 +326,7 @@ impl Outward {
     }
 
     /// Ready when the client does not want the response any more.
-    pub(super) fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.poll_stopped(cx)) {
             true => Poll::Ready(()),
             false => Poll::Pending, // all of it was received

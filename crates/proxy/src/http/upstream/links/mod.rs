@@ -1,10 +1,12 @@
-//! HTTP/2 connections to the servers of one pool and worker: which of them an exchange's stream goes
+//! Connections of HTTP/2 and HTTP/3 to the servers of one pool and worker: which of them an exchange's stream goes
 //! on, when there has to be another one, and who waits for it. Owns their number and their
 //! retirement; a connection's own life is in [`link`].
 
+mod h2;
+#[cfg(feature = "http3")]
+mod h3;
 mod link;
 mod opening;
-mod wire;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -17,6 +19,8 @@ use evenkeel_balancer::{Connection, ServerId};
 use evenkeel_config::model::PoolProtocol;
 use evenkeel_runtime as runtime;
 
+#[cfg(feature = "http3")]
+pub(crate) use self::h3::{Dialer, H3Broken, H3Receiving, H3Sending};
 pub(crate) use self::link::Lent;
 use self::link::{Link, STREAMS_MAX};
 use self::opening::Opening;
@@ -152,9 +156,9 @@ impl Drop for Links {
     }
 }
 
-/// Whether servers are spoken to in HTTP/2, or asked whether they are.
+/// Whether requests share connections to the servers, or may turn out to.
 pub(crate) fn may_speak(settings: &PoolSettings) -> bool {
-    matches!(settings.config.protocol, PoolProtocol::H2 | PoolProtocol::Auto)
+    settings.config.protocol != PoolProtocol::H1
 }
 
 /// A stream of a connection that is open already, and whether others had one before.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use ::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use ::http::{Method, Request, request};
+use ::http::{Method, Request, Response, StatusCode, request, response};
 use bytes::Bytes;
 use evenkeel_codec::h3::Code;
 use evenkeel_codec::syntax;
@@ -14,7 +14,7 @@ use qpack::{DecoderError, HeaderField};
 
 /// Why a section is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Nothing on this connection can be read any more.
     Connection(Code),
     /// Only this stream is wrong (§4.1.2).
@@ -25,17 +25,17 @@ pub(super) enum Refusal {
 
 /// A request's head.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) parts: request::Parts,
+pub(crate) struct Asked {
+    pub(crate) parts: request::Parts,
     /// `:protocol` of an extended CONNECT (RFC 9220).
-    pub(super) protocol: Option<Box<str>>,
+    pub(crate) protocol: Option<Box<str>>,
 }
 
 /// Reads a request's head of at most `max` bytes (names, values, 32 for each: §4.2.2).
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read_request(section: &[u8], max: u64) -> Result<Asked, Refusal> {
+pub(crate) fn read_request(section: &[u8], max: u64) -> Result<Asked, Refusal> {
     let mut pseudo = Pseudo::default();
     let mut fields = HeaderMap::new();
     for field in decode(section, max)? {
@@ -56,7 +56,7 @@ pub(super) fn read_request(section: &[u8], max: u64) -> Result<Asked, Refusal> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn read_trailers(section: &[u8], max: u64) -> Result<HeaderMap, Refusal> {
+pub(crate) fn read_trailers(section: &[u8], max: u64) -> Result<HeaderMap, Refusal> {
     let mut fields = HeaderMap::new();
     for field in decode(section, max)? {
         let (name, value) = field.into_inner();
@@ -65,17 +65,62 @@ pub(super) fn read_trailers(section: &[u8], max: u64) -> Result<HeaderMap, Refus
     Ok(fields)
 }
 
+/// Reads a response's head.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_response(section: &[u8], max: u64) -> Result<response::Parts, Refusal> {
+    let mut status = None;
+    let mut fields = HeaderMap::new();
+    for field in decode(section, max)? {
+        let (name, value) = field.into_inner();
+        match &*name {
+            // The only one, once and before all others (§4.3.2).
+            b":status" if status.is_none() && fields.is_empty() => {
+                status = Some(StatusCode::from_bytes(&value).map_err(|_| Refusal::Stream)?);
+            }
+            name => put(&mut fields, name, value)?, // a pseudo-field's name is none
+        }
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = status.ok_or(Refusal::Stream)?;
+    *response.headers_mut() = fields;
+    Ok(response.into_parts().0)
+}
+
+/// The section of a request's head; `protocol` of an extended CONNECT (RFC 9220).
+pub(crate) fn write_request(
+    request: &Request<()>,
+    protocol: Option<&str>,
+) -> Result<Vec<u8>, Code> {
+    let uri = request.uri();
+    let target = uri.path_and_query().map(PathAndQuery::as_str);
+    let pseudo = [
+        (":method", Some(request.method().as_str())),
+        (":protocol", protocol),
+        (":scheme", uri.scheme_str()),
+        (":authority", uri.authority().map(Authority::as_str)),
+        (":path", target),
+    ];
+    let pseudo =
+        pseudo.into_iter().filter_map(|(name, value)| Some(HeaderField::new(name, value?)));
+    encode(pseudo, request.headers())
+}
+
 /// The section of a response's head, or without a status of trailers.
-pub(super) fn write(status: Option<u16>, fields: &HeaderMap) -> Result<Vec<u8>, Code> {
+pub(crate) fn write(status: Option<u16>, fields: &HeaderMap) -> Result<Vec<u8>, Code> {
+    let status = status.map(|status| HeaderField::new(&b":status"[..], status.to_string()));
+    encode(status.into_iter(), fields)
+}
+
+fn encode(pseudo: impl Iterator<Item = HeaderField>, fields: &HeaderMap) -> Result<Vec<u8>, Code> {
     let owned = |name: &HeaderName, value: &HeaderValue| HeaderField {
         name: Cow::Owned(name.as_str().into()),
         value: Cow::Owned(value.as_bytes().into()),
     };
-    let status = status.map(|status| HeaderField::new(&b":status"[..], status.to_string()));
     let fields = fields.iter().map(|(name, value)| owned(name, value));
     let mut section = Vec::new();
-    qpack::encode_stateless(&mut section, status.into_iter().chain(fields))
-        .map_err(|_| Code::InternalError)?;
+    qpack::encode_stateless(&mut section, pseudo.chain(fields)).map_err(|_| Code::InternalError)?;
     Ok(section)
 }
 
@@ -305,6 +350,37 @@ mod tests {
         assert!(read_trailers(&section(&[("grpc-status", "0")]), MAX).is_ok());
         let wrong = read_trailers(&section(&[(":path", "/")]), MAX);
         assert_eq!(wrong.err(), Some(Refusal::Stream));
+    }
+
+    #[test]
+    fn a_request_that_is_written_is_read_rfc_9114_4_3_1() {
+        let mut request = Request::new(());
+        *request.uri_mut() = "https://a.example/x?y".parse().unwrap();
+        request.headers_mut().insert("x-one", HeaderValue::from_static("1"));
+        let Asked { parts, protocol } =
+            read_request(&write_request(&request, None).unwrap(), MAX).unwrap();
+        assert_eq!((&parts.uri, protocol), (request.uri(), None));
+        assert_eq!(&parts.headers, request.headers());
+        *request.method_mut() = Method::CONNECT;
+        let asked = read_request(&write_request(&request, Some("websocket")).unwrap(), MAX);
+        assert_eq!(asked.unwrap().protocol.as_deref(), Some("websocket"));
+    }
+
+    #[test]
+    fn a_response_has_a_status_first_and_once_and_nothing_else_of_the_kind_rfc_9114_4_3_2() {
+        let read = |fields: &[(&str, &str)]| read_response(&section(fields), MAX);
+        let parts = read(&[(":status", "204"), ("x-one", "1")]).unwrap();
+        assert_eq!((parts.status.as_u16(), parts.headers.len()), (204, 1));
+        for wrong in [
+            &[("x-one", "1")][..],
+            &[("x-one", "1"), (":status", "204")],
+            &[(":status", "204"), (":status", "204")],
+            &[(":status", "204"), (":path", "/")],
+            &[(":status", "2oo")],
+            &[(":status", "200"), ("Upper", "1")],
+        ] {
+            assert_eq!(read(wrong).err(), Some(Refusal::Stream), "{wrong:?}");
+        }
     }
 
     #[test]
