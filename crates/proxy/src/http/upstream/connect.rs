@@ -103,7 +103,7 @@ pub(crate) async fn open(
             }
         };
         let Some(tls) = tls else { return Ok(Channel::Plain(tcp)) };
-        progress.shaking.set(true);
+        progress.has_answered(true);
         match shake_hands(tls, tcp, known, h1).await {
             Ok(stream) => return Ok(Channel::Tls(stream)),
             Err(complaint) => {
@@ -111,7 +111,7 @@ pub(crate) async fn open(
                 known.complain(complaint.text);
             }
         }
-        progress.shaking.set(false);
+        progress.has_answered(false);
     }
     Err(last)
 }
