@@ -17,6 +17,7 @@ use crate::model::{
     Action, Config, EncodedSlash, HostMatch, Listener, Match, PathMatch, Redirect, RedirectPart,
     Route, ValueMatch,
 };
+use crate::rate::show_rate;
 use crate::read::{show_duration, show_size};
 
 /// The configuration as YAML.
@@ -96,6 +97,8 @@ fn listener(listener: &Listener, config: &Config) -> Value {
         limit.insert("connections".into(), connections.into());
     }
     limit.insert("connections_per_ip".into(), limits.connections_per_ip.into());
+    let rate = limits.connection_rate_per_ip.map(|rate| show_rate(rate).into());
+    limit.extend(rate.map(|rate| ("connection_rate_per_ip".to_owned(), rate)));
     limit.insert("head".into(), show_size(limits.head as u64).into());
     limit.insert("request_line".into(), show_size(limits.request_line as u64).into());
     limit.insert("fields".into(), limits.fields.into());

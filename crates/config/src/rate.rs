@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::RequestRate;
-use crate::read::{count_of, duration_of, show_duration};
+use crate::read::{Findings, Options, count_of, duration_of, show_duration};
 
 const COUNT_MAX: u64 = 100_000_000;
 const PERIOD_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -39,6 +39,16 @@ pub(crate) fn rate_of(text: &str) -> Result<RequestRate, String> {
         return Err(format!("`{text}` is more than 1,000,000 a second"));
     }
     Ok(RequestRate { count: u32::try_from(count).unwrap_or(u32::MAX), period })
+}
+
+/// The rate under `key`, if one is written.
+pub(crate) fn rate_if_any(
+    options: &Options<'_>,
+    key: &str,
+    found: &mut Findings,
+) -> Option<RequestRate> {
+    let text = options.text(key, found)?;
+    rate_of(&text).map_err(|message| found.error("bad-value", options.span_of(key), message)).ok()
 }
 
 /// As [`rate_of`] reads it.

@@ -101,6 +101,8 @@ fn table() -> Vec<(String, &'static str)> {
         ("listeners: { db: { bind: \":5\", tcp: { to: app }, redirect: https } }\npools: { app: { servers: [\"a:1\"] } }".into(), "f:1:50: error[not-http]: `redirect` belongs to HTTP, which a `tcp` listener does not speak"),
         ("listeners: { web: { bind: \":80\" } }\npools: { app: { servers: [\"a:1\"] } }\nroutes: [ { respond: {} } ]".into(), "f:2:10: warning[unused]: nothing leads to pool `app`"),
         (policy("{ fields: { request: { set: { Host: x } } } }"), "error[untouchable-field]: `Host` cannot be edited"),
+        (policy("{ concurrency_limit: { max: 0 } }"), "error[bad-value]: `0` is not between 1 and 10000000"),
+        (with_listener("limits: { connection_rate_per_ip: 10 }"), "error[bad-value]: `10` is not a rate: write it like `100/s`, `1000/min` or `5/10s`"),
         (policy("{ rate_limit: {} }"), "error[missing-field]: a rate_limit needs `rate`"),
         (policy("{ rate_limit: { rate: 100 } }"), "error[bad-value]: `100` is not a rate: write it like `100/s`, `1000/min` or `5/10s`"),
         (policy("{ rate_limit: { rate: 2000000/s } }"), "error[bad-value]: `2000000/s` is more than 1,000,000 a second"),

@@ -128,6 +128,10 @@ pub enum Reason {
     RateLimited,
     /// The client is in a network that may not.
     AddressDenied,
+    /// The client, or what else a limit goes by, has as many requests under way as it may.
+    TooManyAtOnce,
+    /// This address makes connections faster than it may.
+    ConnectionRate,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
     /// Serving it panicked.
@@ -165,7 +169,10 @@ impl Reason {
             Self::AddressDenied => 403,
             Self::NoRoute => 404,
             Self::Loop => 508,
-            Self::TooManyConnections | Self::RateLimited => 429,
+            Self::TooManyConnections
+            | Self::RateLimited
+            | Self::TooManyAtOnce
+            | Self::ConnectionRate => 429,
             Self::Panicked => 500,
             Self::NoServers
             | Self::NoHealthyServer
@@ -245,6 +252,8 @@ impl Reason {
             Self::TooManyConnections => "too_many_connections",
             Self::RateLimited => "rate_limited",
             Self::AddressDenied => "address_denied",
+            Self::TooManyAtOnce => "too_many_at_once",
+            Self::ConnectionRate => "connection_rate",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
@@ -311,6 +320,8 @@ impl Reason {
             | Self::ClientTooSlow
             | Self::TooManyConnections
             | Self::RateLimited
+            | Self::TooManyAtOnce
+            | Self::ConnectionRate
             | Self::PlaintextOnTlsPort
             | Self::AddressDenied
             | Self::NoRoute => Fault::Downstream,
@@ -375,6 +386,7 @@ mod tests {
             ],
             [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
+            [R::TooManyAtOnce, R::ConnectionRate, R::NoRoute, R::NoRoute, R::NoServers],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],
             [R::AddressDenied, R::NoRoute, R::NoRoute, R::NoRoute, R::NoRoute],
         ]

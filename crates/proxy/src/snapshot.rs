@@ -14,6 +14,7 @@ use evenkeel_config::model::{
 use rustls::pki_types::ServerName;
 
 use crate::http::affinity::Stickiness;
+use crate::listener::ConnectionRate;
 use crate::policy::{self, Chain, Policy};
 use crate::route::Table;
 use crate::services::Services;
@@ -71,6 +72,8 @@ pub struct Snapshot {
 pub struct ListenerSettings {
     /// As configured.
     pub config: Listener,
+    /// How fast one address may make connections, if that is limited.
+    pub(crate) connection_rate: Option<ConnectionRate>,
     /// Its policies, for requests that match no route too.
     pub chain: Chain,
     /// How it speaks TLS, if it does.
@@ -150,6 +153,7 @@ impl Snapshot {
             .iter()
             .map(|l| ListenerSettings {
                 config: l.clone(),
+                connection_rate: connection_rate(l, before.map(|(_, snapshot)| snapshot)),
                 chain: chain(&l.policies),
                 tls: resolved.tls.listeners.get(&l.name).cloned(),
                 hsts: l.tls.as_ref().and_then(|tls| tls.hsts.as_ref()).map(hsts_line),
@@ -235,6 +239,14 @@ impl PoolSettings {
             HostRewrite::Set(host) => Some(host),
         }
     }
+}
+
+/// A listener of the same name goes on counting.
+fn connection_rate(listener: &Listener, before: Option<&Snapshot>) -> Option<ConnectionRate> {
+    let rate = listener.limits.connection_rate_per_ip?;
+    let same = |l: &&ListenerSettings| l.config.name == listener.name;
+    let before = before.and_then(|snapshot| snapshot.listeners.iter().find(same));
+    Some(ConnectionRate::compile(rate, before.and_then(|l| l.connection_rate.as_ref())))
 }
 
 /// RFC 6797 §6.1.

@@ -101,12 +101,6 @@ impl Slots {
             self.table.take(self.table.hash(key), &Held { limit: self.limit }).ok()?;
         entered.then(|| Slot { table: self.table.clone(), place })
     }
-
-    /// One more of `key`, whatever it may have.
-    pub fn enter_anyway(&self, key: &[u8]) -> Option<Slot> {
-        let (_, place) = self.table.take(self.table.hash(key), &Held { limit: u64::MAX }).ok()?;
-        Some(Slot { table: self.table.clone(), place })
-    }
 }
 
 /// One of those that a key has at a time.

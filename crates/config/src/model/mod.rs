@@ -116,6 +116,8 @@ pub struct ListenerLimits {
     pub connections: Option<u32>,
     /// Open connections of one client address (IPv6: of one /64); 1,000 by default.
     pub connections_per_ip: u32,
+    /// New connections of one client address (IPv6: of one /64); `None` is unlimited.
+    pub connection_rate_per_ip: Option<RequestRate>,
     /// Bytes of a request head; 32 KiB. Beyond: 431.
     pub head: usize,
     /// Bytes of a request line; 16 KiB. Beyond: 414.

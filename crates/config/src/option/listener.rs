@@ -106,6 +106,12 @@ pub(crate) static LIMITS: Object = Object {
             Is("1000"),
             "Open connections of one client address (IPv6: of one /64). Beyond: 429 and a close.",
         ),
+        opt(
+            "connection_rate_per_ip",
+            Text("100/s"),
+            Means("no limit"),
+            "New connections of one client address (IPv6: of one /64), as many at once as the rate's count. Beyond: 429 and a close, over TLS a close before the handshake. HTTP/3: a client proves its address first, which takes it a round trip.",
+        ),
         opt("head", Size(1024, 1 << 20), Is("32KiB"), "Bytes of a request head. Beyond: 431."),
         opt(
             "request_line",

@@ -11,6 +11,7 @@ use crate::model::{
     Protocols,
 };
 use crate::option::{IDENTITY, LIMITS, LISTENER, PATH_RULES, TIMEOUTS};
+use crate::rate::rate_if_any;
 use crate::read::{Findings, Options, bool_of, one_or_many, text};
 use crate::tree::{Key, Node};
 
@@ -106,6 +107,7 @@ fn limits(node: &Node, found: &mut Findings) -> ListenerLimits {
     let limits = ListenerLimits {
         connections: count("connections", found),
         connections_per_ip: count("connections_per_ip", found).unwrap_or(1),
+        connection_rate_per_ip: rate_if_any(&options, "connection_rate_per_ip", found),
         head: size("head", found),
         request_line: size("request_line", found),
         fields: options.count("fields", found).map_or(0, |n| n as usize),

@@ -8,6 +8,8 @@ mod quic;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod concurrency;
+mod connections;
 mod rate;
 
 use std::future::Future;

@@ -4,6 +4,7 @@
 mod entrance;
 #[cfg(feature = "http3")]
 pub(crate) mod quic;
+mod rate;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use evenkeel_runtime::{self as runtime, TcpListener, TcpStream};
 
 pub(crate) use self::entrance::{Entrance, Transport};
+pub(crate) use self::rate::ConnectionRate;
 use crate::channel::Channel;
 use crate::connection::{self, Connection};
 use crate::failure::Reason;
@@ -108,6 +110,14 @@ fn admit(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream, peer: 
     worker.counters.accepted.add(1);
     let Some((generation, id)) = entrance.serving(worker) else { return };
     let Some(listener) = generation.snapshot.listener(id) else { return };
+    if listener.connection_rate.as_ref().is_some_and(|rate| !rate.admits(peer.ip())) {
+        worker.counters.refused.add(1);
+        tracing::debug!(client = %peer.ip(), "refused: connections too fast");
+        if listener.config.tls.is_none() {
+            local_reply::refuse(&stream, Reason::ConnectionRate);
+        }
+        return;
+    }
     if !worker.shared.clients.enter(peer.ip(), listener.config.limits.connections_per_ip) {
         worker.counters.refused.add(1);
         tracing::debug!(client = %peer.ip(), "refused: too many connections");

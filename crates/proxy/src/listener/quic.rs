@@ -139,10 +139,34 @@ impl Threshold {
         if is_full(&self.worker, &self.entrance) {
             return incoming.refuse();
         }
+        match self.admits(&incoming) {
+            Some(true) => {}
+            Some(false) => return incoming.refuse(),
+            None => {
+                let _ = incoming.retry(); // possible: it is not validated
+                return;
+            }
+        }
         let Some(settings) = self.refresh() else { return incoming.refuse() };
         let under_way = UnderWay::one_more(&self.handshakes);
         let (worker, entrance) = (self.worker.clone(), self.entrance.clone());
         runtime::spawn(shake_hands(worker, entrance, incoming, settings, under_way));
+    }
+
+    /// Whether the client makes connections no faster than it may; `None` if it has to prove first that
+    /// the address is its own, since only then it is counted.
+    fn admits(&self, incoming: &Incoming) -> Option<bool> {
+        let serving = self.entrance.serving(&self.worker);
+        let listener = serving.as_ref().and_then(|(g, id)| g.snapshot.listener(*id));
+        let Some(rate) = listener.and_then(|listener| listener.connection_rate.as_ref()) else {
+            return Some(true);
+        };
+        let proven = incoming.remote_address_validated();
+        let admitted = proven.then(|| rate.admits(incoming.remote_address().ip()));
+        if admitted == Some(false) {
+            self.worker.counters.refused.add(1);
+        }
+        admitted
     }
 
     /// Settings for the next connection: others if the listener may be another than before.

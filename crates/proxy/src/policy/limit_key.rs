@@ -70,7 +70,7 @@ fn put(key: &mut Vec<u8>, part: Option<&[u8]>) {
 }
 
 /// An IPv4 address in an IPv6 one counts as IPv4.
-pub(super) fn put_network(key: &mut Vec<u8>, address: IpAddr, prefix: Prefix) {
+pub(crate) fn put_network(key: &mut Vec<u8>, address: IpAddr, prefix: Prefix) {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(prefix.ipv4)));

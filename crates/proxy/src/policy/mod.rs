@@ -15,6 +15,7 @@ use evenkeel_config::model::{self, PolicyKind};
 
 mod access;
 mod changes;
+mod concurrency;
 pub mod document;
 mod fields;
 mod limit_key;
@@ -24,6 +25,7 @@ mod telling;
 
 pub(crate) use changes::{Changes, Permit};
 pub(crate) use fields::Edits;
+pub(crate) use limit_key::put_network;
 
 use crate::access_log::Logging;
 use crate::failure::Failure;
@@ -159,6 +161,9 @@ pub(crate) fn compile(
     let _ = (resolved, before);
     match &policy.kind {
         PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
+        PolicyKind::ConcurrencyLimit(settings) => {
+            carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
+        }
         PolicyKind::RateLimit(settings) => {
             carried(rate_limit::RateLimit::compile(&policy.name, settings), before)
         }
@@ -169,7 +174,7 @@ pub(crate) fn compile(
 }
 
 /// What hashes of keys that clients choose begin with: different in each process.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod concurrency_limit;
 mod fields;
 mod rate_limit;
 
@@ -14,6 +15,9 @@ pub(super) fn policy(policy: &Policy) -> Value {
         PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
         PolicyKind::Access(access) => json!({ "access": access::write(access) }),
         PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
+        PolicyKind::ConcurrencyLimit(limit) => {
+            json!({ "concurrency_limit": concurrency_limit::write(limit) })
+        }
         PolicyKind::RateLimit(limit) => json!({ "rate_limit": rate_limit::write(limit) }),
     }
 }

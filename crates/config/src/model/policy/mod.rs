@@ -3,12 +3,14 @@
 
 mod access;
 mod access_log;
+mod concurrency_limit;
 mod document;
 mod fields;
 mod rate_limit;
 
 pub use access::*;
 pub use access_log::*;
+pub use concurrency_limit::*;
 pub use document::*;
 pub use fields::*;
 pub use rate_limit::*;
@@ -33,4 +35,6 @@ pub enum PolicyKind {
     RateLimit(RateLimit),
     /// `access`: who may come in, by network.
     Access(Access),
+    /// `concurrency_limit`: so many requests at a time.
+    ConcurrencyLimit(ConcurrencyLimit),
 }

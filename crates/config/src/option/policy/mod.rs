@@ -2,11 +2,13 @@
 
 mod access;
 mod access_log;
+mod concurrency_limit;
 mod fields;
 mod rate_limit;
 
 pub(crate) use access::*;
 pub(crate) use access_log::*;
+pub(crate) use concurrency_limit::*;
 pub(crate) use fields::*;
 pub(crate) use rate_limit::*;
 
@@ -40,6 +42,12 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&ACCESS),
             Means("one of the others"),
             "Let clients in, or not, by their network.",
+        ),
+        opt(
+            "concurrency_limit",
+            Kind::Object(&CONCURRENCY_LIMIT),
+            Means("one of the others"),
+            "Let so many requests pass at a time, for each client or another key.",
         ),
     ],
 };

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod concurrency_limit;
 mod fields;
 mod limit_key;
 mod rate_limit;
@@ -21,6 +22,9 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
             "access_log" => PolicyKind::AccessLog(access_log::read(node, found)),
             "rate_limit" => PolicyKind::RateLimit(rate_limit::read(node, found)),
             "access" => PolicyKind::Access(access::read(node, &owner, found)),
+            "concurrency_limit" => {
+                PolicyKind::ConcurrencyLimit(concurrency_limit::read(node, found))
+            }
             _ => PolicyKind::Fields(fields::read(node, found)),
         },
         None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted

@@ -6,7 +6,7 @@ use super::limit_key;
 use crate::diagnostic::Diagnostic;
 use crate::model::{RateAlgorithm, RateLimit, RequestRate};
 use crate::option::RATE_LIMIT;
-use crate::rate::rate_of;
+use crate::rate::rate_if_any;
 use crate::read::{Findings, Options};
 use crate::tree::Node;
 use crate::validate::listener::networks;
@@ -30,11 +30,7 @@ pub(super) fn read(node: &Node, found: &mut Findings) -> RateLimit {
 
 fn rate(options: &Options<'_>, found: &mut Findings) -> RequestRate {
     let none = RequestRate { count: 1, period: Duration::from_secs(1) };
-    let Some(text) = options.text("rate", found) else { return none };
-    rate_of(&text).unwrap_or_else(|message| {
-        found.error("bad-value", options.span_of("rate"), message);
-        none
-    })
+    rate_if_any(options, "rate", found).unwrap_or(none)
 }
 
 fn algorithm(options: &Options<'_>, rate: RequestRate, found: &mut Findings) -> RateAlgorithm {
