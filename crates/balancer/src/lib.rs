@@ -17,6 +17,7 @@ mod retry_budget;
 pub mod rng;
 pub mod rules;
 pub mod server;
+pub mod sessions;
 mod slow_start;
 pub mod standing;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use pool::{Pick, Pool, Unavailable};
 pub use rng::Rng;
 pub use rules::{Adaptive, Breaker, Budget, FailureRate, Limits, Outlier, Rules};
 pub use server::{Server, ServerId, ServerSpec, Servers};
+pub use sessions::{SessionId, SessionLimits, Sessions};
 pub use standing::{Admin, Check, Connection, SharedPool, SharedServer, Standing, Waiting};
 pub use verdict::{FailureKind, Outcome};
 
