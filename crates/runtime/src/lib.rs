@@ -5,6 +5,7 @@
 
 mod chance;
 mod clock;
+mod datagrams;
 pub mod io;
 mod isolate;
 pub mod mailbox;
@@ -19,6 +20,7 @@ mod udp;
 
 pub use chance::fill_from_seed;
 pub use clock::{now, wall_clock};
+pub use datagrams::{Arrived, Flow, Inbox, Outbox, Readiness, UdpSocket};
 pub use isolate::{Panic, isolate};
 pub use os::descriptors;
 pub use os::process::{has_ended, kill_group};

@@ -1,5 +1,6 @@
 //! The kernel's sockets, on tokio's reactor, and what else only the kernel can do.
 
+pub(crate) mod datagrams;
 pub mod descriptors;
 pub(crate) mod pipe;
 pub(crate) mod process;

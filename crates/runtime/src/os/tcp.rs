@@ -323,9 +323,9 @@ impl TcpListener {
 }
 
 /// Puts a socket under the reactor's watch.
-fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
+pub(crate) fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd<S>> {
     // SAFETY: the implementors of `OwnedSocket` own their descriptor: it is open, stays the same and
-    // stays open until they are dropped, and the `AsyncFd` owns them. Nothing in this file takes them
+    // stays open until they are dropped, and the `AsyncFd` owns them. Nothing in this crate takes them
     // out by `&mut` or closes the descriptor by its number; `detach` takes them back by `into_inner`,
     // which ends the watch first.
     #[allow(unsafe_code)]
@@ -334,6 +334,8 @@ fn register<S: OwnedSocket>(socket: S, interest: Interest) -> io::Result<AsyncFd
 }
 
 /// Sockets that own one descriptor for as long as they live.
-trait OwnedSocket: AsRawFd {}
+pub(crate) trait OwnedSocket: AsRawFd {}
+impl OwnedSocket for OwnedFd {}
+impl OwnedSocket for std::net::UdpSocket {}
 impl OwnedSocket for std::net::TcpStream {}
 impl OwnedSocket for Socket {}
