@@ -1,7 +1,7 @@
 //! From a pool's configuration to the algorithms that balance it and that keep its clients with a
 //! server, and from a request to the keys that these hash.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_balancer::{Algorithm, algorithm as make, hash_key};
 use evenkeel_config::model::{Balance, HashKey, HashKind, HashTable, Prefix, Sticky};
@@ -45,6 +45,50 @@ pub(crate) fn key(balance: &Balance, view: &RequestView<'_>) -> Option<u64> {
     match balance {
         Balance::IpHash(hash) => Some(hash_network(view.client, hash.prefix)),
         Balance::ConsistentHash(hash) => hash_of(&hash.key, view),
+        _ => None,
+    }
+}
+
+/// The same of a session, which has nothing but its ends: the client's address and port, and ours.
+pub(crate) fn connection_key(
+    balance: &Balance,
+    client: SocketAddr,
+    local: SocketAddr,
+) -> Option<u64> {
+    match balance {
+        Balance::IpHash(hash) => Some(hash_network(client.ip(), hash.prefix)),
+        Balance::ConsistentHash(hash) => hash_of_ends(&hash.key, client, local),
+        _ => None,
+    }
+}
+
+/// The hash of what a session stays with a server by.
+pub(crate) fn connection_affinity(
+    sticky: Option<&Sticky>,
+    client: SocketAddr,
+    local: SocketAddr,
+) -> Option<u64> {
+    match sticky? {
+        Sticky::Cookie(_) => None,
+        Sticky::Key(key, _) => hash_of_ends(key, client, local),
+        Sticky::Source(prefix, _) => Some(hash_network(client.ip(), *prefix)),
+    }
+}
+
+fn hash_of_ends(key: &HashKey, client: SocketAddr, local: SocketAddr) -> Option<u64> {
+    match key {
+        HashKey::ClientIp => Some(hash_network(client.ip(), ALL)),
+        HashKey::Connection => {
+            let mut bytes = Vec::with_capacity(36);
+            for end in [client, local] {
+                match end.ip().to_canonical() {
+                    IpAddr::V4(v4) => bytes.extend(v4.octets()),
+                    IpAddr::V6(v6) => bytes.extend(v6.octets()),
+                }
+                bytes.extend(end.port().to_be_bytes());
+            }
+            Some(hash_key(&bytes))
+        }
         _ => None,
     }
 }

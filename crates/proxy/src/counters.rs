@@ -146,6 +146,29 @@ pub struct ServerCounters {
     pub latency: Histogram,
 }
 
+/// What one worker counts about one listener of datagrams.
+#[derive(Debug, Default)]
+pub struct ListenerCounters {
+    /// Sessions begun.
+    pub sessions: Counter,
+    /// Clients that got none: too many of theirs, or no server, or no room.
+    pub refused: Counter,
+    /// Sessions that had to make room for others.
+    pub evicted: Counter,
+    /// Sessions that ended because no server could be reached.
+    pub failed: Counter,
+    /// Datagrams that came from clients.
+    pub datagrams_in: Counter,
+    /// Datagrams for clients.
+    pub datagrams_out: Counter,
+    /// Datagrams, or runs of them, that were thrown away, either way.
+    pub datagrams_dropped: Counter,
+    /// Bytes that came from clients.
+    pub bytes_in: Counter,
+    /// Bytes for clients.
+    pub bytes_out: Counter,
+}
+
 /// What one worker counts about itself.
 #[derive(Debug, Default)]
 pub struct WorkerCounters {

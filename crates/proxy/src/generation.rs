@@ -327,6 +327,11 @@ impl Leased {
         &self.pool
     }
 
+    /// The same, to choose from it again.
+    pub(crate) fn pool_state(&self) -> &Rc<PoolState> {
+        &self.pool
+    }
+
     /// A connection to the server, counted until it is dropped. At the server's limit, one that is
     /// kept makes room.
     pub(crate) fn connect(&self) -> Option<Connection> {

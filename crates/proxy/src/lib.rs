@@ -22,6 +22,7 @@ pub mod counters;
 pub mod failure;
 pub mod generation;
 mod http;
+mod layer4;
 pub mod listener;
 pub mod policy;
 pub mod route;

@@ -12,7 +12,7 @@ use evenkeel_balancer::{Admin, SharedPool, SharedServer};
 use evenkeel_codec::plant::{self, Bug};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::counters::ServerCounters;
+use crate::counters::{ListenerCounters, ServerCounters};
 use crate::snapshot::Snapshot;
 
 /// A number alone on its cache line (two lines: the adjacent one is prefetched with it).
@@ -45,6 +45,9 @@ pub struct Shared {
     adopted: Box<[AtomicU64]>,
     /// Open connections by client.
     pub clients: ClientTally,
+    /// Sessions by client. Anybody can invent a sender, so they are not counted as connections: else
+    /// one would be shut out by what others invent.
+    pub senders: ClientTally,
     /// Most client connections for a listener that sets no limit.
     pub connections_max: u32,
 }
@@ -58,6 +61,7 @@ impl Shared {
             workers: (0..workers).map(|_| Gauge::default()).collect(),
             adopted: (0..workers).map(|_| AtomicU64::new(0)).collect(),
             clients: ClientTally::new(seed),
+            senders: ClientTally::new(seed.rotate_left(32)),
             connections_max: u32::try_from(auto).unwrap_or(u32::MAX).max(64),
         })
     }
@@ -148,8 +152,10 @@ pub struct ListenerKey(pub u32);
 pub struct ListenerShared {
     /// Never used again for another.
     pub key: ListenerKey,
-    /// Open client connections.
+    /// Open client connections, or sessions.
     pub connections: Arc<Gauge>,
+    /// Indexed by worker: each writes its own.
+    pub counters: Arc<[Arc<ListenerCounters>]>,
 }
 
 /// A snapshot, and what is shared about its listeners, pools and servers (by pool, then by server).
@@ -248,7 +254,11 @@ impl Ledger {
             let name = &listener.config.name;
             let known = self.listeners.get(name).cloned().unwrap_or_else(|| {
                 self.listener_keys += 1;
-                ListenerShared { key: ListenerKey(self.listener_keys), connections: Arc::default() }
+                ListenerShared {
+                    key: ListenerKey(self.listener_keys),
+                    connections: Arc::default(),
+                    counters: (0..self.workers).map(|_| Arc::default()).collect(),
+                }
             });
             kept.insert(name.clone(), known.clone());
             all.push(known);

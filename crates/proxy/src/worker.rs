@@ -22,6 +22,7 @@ use crate::counters::WorkerCounters;
 use crate::generation::Generation;
 use crate::http::downstream::Told;
 use crate::http::heads::HeadStock;
+use crate::layer4;
 use crate::listener::{self, Entrance, Transport};
 use crate::shared::{Gauge, ListenerKey, Publication, Shared};
 
@@ -62,8 +63,8 @@ pub struct Opening {
     pub socket: Bound,
 }
 
-/// A socket for QUIC, read by one worker alone.
-pub struct QuicOpening {
+/// A socket for datagrams or QUIC, read by one worker alone.
+pub struct UdpOpening {
     /// Whose it is; of the publication that comes with it.
     pub listener: ListenerKey,
     /// Bound; others are bound to the same address.
@@ -94,13 +95,13 @@ pub struct Adoption {
     pub publication: Publication,
     /// Sockets to accept from, too.
     pub open: Vec<Opening>,
-    /// Sockets to accept QUIC connections from, too.
-    pub open_quic: Vec<QuicOpening>,
+    /// Sockets to take datagrams from, too.
+    pub open_udp: Vec<UdpOpening>,
     /// Addresses to leave: what is in their queues is taken, their sockets are closed, and their
     /// connections end after the request in progress, at the latest when the drain says.
     pub leave: Vec<(ListenerKey, SocketAddr)>,
-    /// Addresses where QUIC alone is to be left.
-    pub leave_quic: Vec<(ListenerKey, SocketAddr)>,
+    /// Addresses where UDP alone is to be left.
+    pub leave_udp: Vec<(ListenerKey, SocketAddr)>,
     /// For those that are left.
     pub drain: Option<Drain>,
     /// Where access log lines go, if elsewhere.
@@ -113,9 +114,9 @@ impl Adoption {
         Box::new(Self {
             publication,
             open: Vec::new(),
-            open_quic: Vec::new(),
+            open_udp: Vec::new(),
             leave: Vec::new(),
-            leave_quic: Vec::new(),
+            leave_udp: Vec::new(),
             drain: None,
             logs: None,
         })
@@ -189,7 +190,7 @@ impl Worker {
 
     /// New exchanges are served by the publication; pools of the same name keep their state.
     fn adopt(self: &Rc<Self>, adoption: Adoption) {
-        let Adoption { publication, open, open_quic, leave, leave_quic, drain, logs } = adoption;
+        let Adoption { publication, open, open_udp, leave, leave_udp, drain, logs } = adoption;
         if let Some(logs) = logs {
             self.logs.replace(logs);
         }
@@ -199,17 +200,18 @@ impl Worker {
             entrance.outlive(&old, &next);
         }
         self.generation.replace(Rc::new(next));
-        self.open(&publication, open);
-        self.open_quic(&publication, open_quic);
+        // Before the new ones are opened, which may be at the same addresses.
         if let Some(drain) = drain {
             for (key, address) in leave {
                 self.leave(drain, |entrance| entrance.is_at(key, address));
             }
-            for (key, address) in leave_quic {
-                let is_quic = |entrance: &Entrance| entrance.transport == Transport::Quic;
-                self.leave(drain, |entrance| is_quic(entrance) && entrance.is_at(key, address));
+            for (key, address) in leave_udp {
+                let is_udp = |entrance: &Entrance| entrance.transport != Transport::Tcp;
+                self.leave(drain, |entrance| is_udp(entrance) && entrance.is_at(key, address));
             }
         }
+        self.open(&publication, open);
+        self.open_udp(&publication, open_udp);
         self.shared.adopt(self.index, publication.number);
     }
 
@@ -231,24 +233,40 @@ impl Worker {
         }
     }
 
-    /// Accepts QUIC connections from these sockets, unless everything is draining.
-    #[cfg(feature = "http3")]
-    fn open_quic(self: &Rc<Self>, publication: &Publication, openings: Vec<QuicOpening>) {
-        for QuicOpening { listener, socket, place } in openings {
-            let shared = publication.listeners.iter().find(|shared| shared.key == listener);
-            let Some(shared) = shared.filter(|_| !self.is_draining()) else { continue };
+    /// Takes datagrams from these sockets, unless everything is draining.
+    fn open_udp(self: &Rc<Self>, publication: &Publication, openings: Vec<UdpOpening>) {
+        for UdpOpening { listener, socket, place } in openings {
+            let at = publication.listeners.iter().position(|shared| shared.key == listener);
+            let Some((at, shared)) = at.and_then(|at| Some((at, publication.listeners.get(at)?)))
+            else {
+                continue;
+            };
+            if self.is_draining() {
+                continue;
+            }
+            let settings = publication.snapshot.listeners.get(at);
+            let is_udp = settings.is_some_and(|listener| listener.config.kind.is_udp());
+            let transport = if is_udp { Transport::Udp } else { Transport::Quic };
             let (address, connections) = (socket.local_addr(), shared.connections.clone());
-            let entrance = Entrance::new(listener, address, Transport::Quic, connections);
+            let entrance = Entrance::new(listener, address, transport, connections);
             self.entrances.borrow_mut().push(entrance.clone());
-            listener::quic::spawn(self, entrance, socket, place);
+            if is_udp {
+                let counters = shared.counters.get(self.index).cloned().unwrap_or_default();
+                layer4::udp::spawn(self, entrance, socket, counters);
+            } else {
+                self.open_quic(entrance, socket, place);
+            }
         }
     }
 
+    #[cfg(feature = "http3")]
+    fn open_quic(self: &Rc<Self>, entrance: Rc<Entrance>, socket: UdpBound, place: Option<u8>) {
+        listener::quic::spawn(self, entrance, socket, place);
+    }
+
     #[cfg(not(feature = "http3"))]
-    fn open_quic(self: &Rc<Self>, _: &Publication, openings: Vec<QuicOpening>) {
-        if !openings.is_empty() {
-            tracing::error!("built without HTTP/3: QUIC sockets are not read");
-        }
+    fn open_quic(self: &Rc<Self>, _: Rc<Entrance>, _: UdpBound, _: Option<u8>) {
+        tracing::error!("built without HTTP/3: QUIC sockets are not read");
     }
 
     fn leave(self: &Rc<Self>, drain: Drain, is: impl Fn(&Entrance) -> bool) {
@@ -354,9 +372,11 @@ pub async fn serve(setup: Setup) {
             Command::Adopt(adoption) => worker.adopt(*adoption),
             Command::Take(handover) => listener::take_over(&worker, handover),
             Command::Cut(_) if plant::is(Bug::CutForgotten) => {}
-            Command::Cut(cut) => worker
-                .registry
-                .cut(runtime::now(), cut.what, |state| state.is_at(&cut.pool, &cut.server)),
+            Command::Cut(cut) => {
+                worker.entrances.borrow().iter().for_each(|entrance| entrance.cut(&cut));
+                let is = |state: &ConnectionState| state.is_at(&cut.pool, &cut.server);
+                worker.registry.cut(runtime::now(), cut.what, is);
+            }
             Command::Drain(drain) => {
                 worker.drain.set(Some(drain));
                 worker.entrances.borrow().iter().for_each(|entrance| entrance.leave(drain));

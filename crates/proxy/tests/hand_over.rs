@@ -231,7 +231,7 @@ fn a_connection_handed_to_a_worker_that_drains_is_served_or_given_back() {
 async fn accept(socket: Bound, shared: &Shared, listener: ListenerShared) -> Handover {
     let socket = TcpListener::adopt(socket).unwrap();
     let (stream, peer) = std::future::poll_fn(|cx| socket.poll_accept(cx)).await.unwrap();
-    let ListenerShared { key, connections } = listener;
+    let ListenerShared { key, connections, .. } = listener;
     assert!(shared.clients.enter(peer.ip(), 10));
     connections.enter();
     shared.workers[0].enter();

@@ -186,6 +186,13 @@ impl Outbox {
         self.arena.get(last.start..last.start.saturating_add(last.length)).unwrap_or_default()
     }
 
+    /// What was taken last is not to be sent.
+    pub fn forget_last(&mut self) {
+        if let Some(last) = self.parcels.pop() {
+            self.used = last.start;
+        }
+    }
+
     /// Sends the datagrams of a run one by one.
     fn send_apart(&self, socket: BorrowedFd<'_>, run: &Parcel) -> bool {
         let end = run.start.saturating_add(run.length);

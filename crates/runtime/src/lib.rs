@@ -28,4 +28,4 @@ pub use pipe::Pipe;
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
 pub use tcp::{Bound, ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
 pub use timer::{Timer, sleep, sleep_until};
-pub use udp::{Steering, UdpBound};
+pub use udp::{SteerBy, Steering, UdpBound};

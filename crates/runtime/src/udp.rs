@@ -19,18 +19,34 @@ pub struct UdpBound {
     local: SocketAddr,
 }
 
-/// Which of the sockets of one address gets a QUIC datagram (RFC 9000 §5.2). A server's own connection
-/// IDs are shorter than any that a client makes up (8 bytes, §7.2), and their first byte is the place
-/// of the socket that they belong to: so a connection stays with its socket wherever its client goes.
-/// First packets, with an ID of the client's, are spread over the places of one set.
+/// Which of the sockets of one address gets a datagram. New senders are spread over the places of one
+/// set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steering {
-    /// Length of our own connection IDs; 1 to 7.
-    pub id_length: u8,
-    /// Place, in order of binding, of the first socket that gets new connections.
+    /// What of a datagram decides.
+    pub by: SteerBy,
+    /// Place, in order of binding, of the first socket that gets new senders.
     pub first: u8,
     /// How many do, from there on; at least 1.
     pub count: u8,
+}
+
+/// What of a datagram decides which socket gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteerBy {
+    /// The connection ID of QUIC (RFC 9000 §5.2). A server's own connection IDs are shorter than any
+    /// that a client makes up (8 bytes, §7.2), and their first byte is the place of the socket that
+    /// they belong to: so a connection stays with its socket wherever its client goes. First packets,
+    /// with an ID of the client's, go to the set.
+    ConnectionId {
+        /// Length of our own connection IDs; 1 to 7.
+        length: u8,
+    },
+    /// Its sender, who stays with one socket of the set.
+    Sender {
+        /// Of one address, those of each port for themselves.
+        ports: bool,
+    },
 }
 
 impl UdpBound {
@@ -108,7 +124,8 @@ impl UdpBound {
     /// # Errors
     /// When the kernel cannot (no `SO_ATTACH_REUSEPORT_CBPF`).
     pub fn steer(&self, steering: Steering) -> io::Result<()> {
-        steering::attach(self.socket.as_fd(), &steering::program(steering))
+        let is_ipv6 = self.local.is_ipv6();
+        steering::attach(self.socket.as_fd(), &steering::program(steering, is_ipv6))
     }
 
     /// For whoever reads it.
@@ -129,18 +146,24 @@ mod tests {
 
     use super::*;
 
+    const BY_ID: SteerBy = SteerBy::ConnectionId { length: 7 };
+
     fn group(count: usize) -> Vec<UdpSocket> {
-        let first = UdpBound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        group_at("127.0.0.1:0", count, BY_ID)
+    }
+
+    fn group_at(address: &str, count: usize, by: SteerBy) -> Vec<UdpSocket> {
+        let first = UdpBound::bind(address.parse().unwrap()).unwrap();
         let address = first.local_addr();
         let more = (1..count).map(|_| UdpBound::bind(address).unwrap());
         let sockets: Vec<_> = std::iter::once(first).chain(more).collect();
-        // New connections go to the second half.
+        // New senders go to the second half.
         let half = u8::try_from(count / 2).unwrap();
-        sockets[0].steer(Steering { id_length: 7, first: half, count: half }).unwrap();
+        sockets[0].steer(Steering { by, first: half, count: half }).unwrap();
         let plain = |bound: UdpBound| {
             let socket = bound.into_std();
             socket.set_nonblocking(false).unwrap();
-            socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
             socket
         };
         sockets.into_iter().map(plain).collect()
@@ -148,10 +171,13 @@ mod tests {
 
     /// The place of the socket that gets `datagram`.
     fn place_of(group: &[UdpSocket], datagram: &[u8]) -> Option<usize> {
-        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        place_from(group, &UdpSocket::bind("127.0.0.1:0").unwrap(), datagram)
+    }
+
+    fn place_from(group: &[UdpSocket], client: &UdpSocket, datagram: &[u8]) -> Option<usize> {
         client.send_to(datagram, group[0].local_addr().unwrap()).unwrap();
         let mut buffer = [0; 64];
-        group.iter().position(|socket| socket.recv(&mut buffer).is_ok())
+        (0..20).find_map(|_| group.iter().position(|socket| socket.recv(&mut buffer).is_ok()))
     }
 
     #[test]
@@ -189,5 +215,35 @@ mod tests {
         }
         place_of(&group, &[0x40, 250, 0, 0, 0]);
         assert_eq!(place_of(&group, &[0x40, 3, 0, 0, 0]), Some(3));
+    }
+
+    #[test]
+    fn senders_are_spread_over_the_set_and_each_stays_with_its_socket() {
+        for (own, loopback) in [("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:0", "[::1]:0")] {
+            let group = group_at(own, 4, SteerBy::Sender { ports: true });
+            let mut heard = [0; 4];
+            for _ in 0..32 {
+                let client = UdpSocket::bind(loopback).unwrap();
+                let place = place_from(&group, &client, b"one").unwrap();
+                assert_eq!(place_from(&group, &client, &[0xff; 60]), Some(place));
+                heard[place] += 1;
+            }
+            assert_eq!((heard[0], heard[1]), (0, 0), "the other set");
+            assert!(heard[2] > 4 && heard[3] > 4, "{heard:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_stays_with_its_socket_whatever_its_port_if_that_is_wanted() {
+        let group = group_at("127.0.0.1:0", 4, SteerBy::Sender { ports: false });
+        let place =
+            |address: &str| place_from(&group, &UdpSocket::bind(address).unwrap(), b"one").unwrap();
+        let mut all = std::collections::HashSet::new();
+        for n in 1..20 {
+            let address = format!("127.0.0.{n}:0");
+            assert_eq!(place(&address), place(&address));
+            all.insert(place(&address));
+        }
+        assert_eq!(all.len(), 2, "{all:?}");
     }
 }

@@ -554,9 +554,7 @@ impl Actor {
 
     /// Shows what is, to whoever looks.
     fn show(&mut self, also: impl FnOnce(&mut Stand)) {
-        let held = self.plane.sockets.held().iter();
-        let addresses: Vec<_> =
-            held.map(|held| (held.listener.clone(), held.configured, held.address)).collect();
+        let addresses = self.plane.sockets.addresses();
         let past = self.wanted.history.iter().map(|entry| Past {
             version: entry.version,
             at: entry.at,

@@ -5,6 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use evenkeel_runtime::SteerBy;
 use socket2::{Domain, Socket, Type};
 
 /// Says whether an address can be had.
@@ -32,12 +33,23 @@ pub(super) fn probe_udp(address: SocketAddr) -> io::Result<()> {
 }
 
 /// Why a listener cannot have a UDP socket, and what to do.
-pub(super) fn explain_udp(listener: &str, address: SocketAddr, error: &io::Error) -> String {
+pub(super) fn explain_udp(
+    listener: &str,
+    address: SocketAddr,
+    by: SteerBy,
+    error: &io::Error,
+) -> String {
+    let (what, instead) = match by {
+        SteerBy::Sender { .. } => ("cannot take datagrams (UDP) on", "choose another port"),
+        SteerBy::ConnectionId { .. } => {
+            ("cannot take HTTP/3 (UDP) on", "leave `h3` out of `protocols`")
+        }
+    };
     let why = explain(listener, address, error);
-    why.replace("cannot listen on", "cannot take HTTP/3 (UDP) on")
+    why.replace("cannot listen on", what)
         .replace("another process listens there", "another process has this UDP port")
         .replace("ss -ltnp", "ss -lunp")
-        .replace("stop it, or choose another port", "stop it, or leave `h3` out of `protocols`")
+        .replace("stop it, or choose another port", &format!("stop it, or {instead}"))
 }
 
 /// Why a listener cannot listen, and what to do.

@@ -16,8 +16,8 @@ use evenkeel_runtime::{self as runtime, mailbox};
 
 use super::access_logs::{AccessLogs, NewLogs};
 use super::lookout;
-use super::quic_sockets;
 use super::sockets::{self, Plan, Sockets};
+use super::udp_sockets;
 use crate::certs::Keyring;
 use crate::failure::Failure;
 use crate::upgrade::Inherited;
@@ -85,40 +85,40 @@ impl Plane {
             left.filter_map(|(name, address)| Some((sockets::key_of(&before, name)?, *address)))
                 .collect()
         };
-        let (leave, leave_quic) = (keys(&plan.left), keys(&plan.quic.left));
+        let (leave, leave_udp) = (keys(&plan.left), keys(&plan.udp.left));
         let offers = std::mem::take(&mut plan.offers);
-        let quic_offers = std::mem::take(&mut plan.quic.offers);
+        let udp_offers = std::mem::take(&mut plan.udp.offers);
         self.sockets.commit(plan);
-        let (mut offers, mut quic_offers) = (offers.into_iter(), quic_offers.into_iter());
+        let (mut offers, mut udp_offers) = (offers.into_iter(), udp_offers.into_iter());
         for worker in self.workers.clone() {
             let offer = offers.next().unwrap_or_default();
-            let quic_offer = quic_offers.next().unwrap_or_default();
+            let udp_offer = udp_offers.next().unwrap_or_default();
             let adoption = Adoption {
                 publication: self.publication.clone(),
                 open: sockets::openings(offer, &self.publication),
-                open_quic: quic_sockets::openings(quic_offer, &self.publication),
+                open_udp: udp_sockets::openings(udp_offer, &self.publication),
                 leave: leave.clone(),
-                leave_quic: leave_quic.clone(),
+                leave_udp: leave_udp.clone(),
                 drain: Some(drain),
                 logs: Some(self.logs.sinks()),
             };
             self.order(&worker, Command::Adopt(Box::new(adoption))).await;
         }
         self.await_adoption().await;
-        self.sockets.quic.steer();
+        self.sockets.udp.steer();
     }
 
     /// Accepts from everything that is held: at the start of a successor, once it is told to.
     pub(crate) async fn listen(&self) -> Result<(), String> {
         let offers = self.sockets.offer_all().map_err(|error| error.to_string())?;
-        let quic_offers = self.sockets.quic.offer_all().map_err(|error| error.to_string())?;
-        for ((worker, offer), quic_offer) in self.workers.iter().zip(offers).zip(quic_offers) {
+        let udp_offers = self.sockets.udp.offer_all().map_err(|error| error.to_string())?;
+        for ((worker, offer), udp_offer) in self.workers.iter().zip(offers).zip(udp_offers) {
             let mut adoption = Adoption::of(self.publication.clone());
             adoption.open = sockets::openings(offer, &self.publication);
-            adoption.open_quic = quic_sockets::openings(quic_offer, &self.publication);
+            adoption.open_udp = udp_sockets::openings(udp_offer, &self.publication);
             self.order(worker, Command::Adopt(adoption)).await;
         }
-        self.sockets.quic.steer();
+        self.sockets.udp.steer();
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use evenkeel_proxy::worker::Opening;
 use evenkeel_runtime::Bound;
 
 use super::bind;
-use super::quic_sockets::{self, QuicSockets};
+use super::udp_sockets::{self, UdpSockets};
 use crate::failure::{Exit, Failure};
 use crate::upgrade::{Inherited, Share};
 
@@ -79,7 +79,7 @@ pub(crate) struct Sockets {
     workers: usize,
     held: Vec<Held>,
     /// At the same addresses.
-    pub(crate) quic: QuicSockets,
+    pub(crate) udp: UdpSockets,
 }
 
 /// What a change of the listeners asks for.
@@ -90,13 +90,13 @@ pub(crate) struct Plan {
     pub(crate) offers: Vec<Offer>,
     /// Listener and address as bound.
     pub(crate) left: Vec<(String, SocketAddr)>,
-    pub(crate) quic: quic_sockets::Plan,
+    pub(crate) udp: udp_sockets::Plan,
 }
 
 impl Sockets {
     /// For a process with this many workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers, held: Vec::new(), quic: QuicSockets::new(workers) }
+        Self { workers, held: Vec::new(), udp: UdpSockets::new(workers) }
     }
 
     /// Binds what these listeners need beyond what is held; nothing changes yet. Listeners for
@@ -143,11 +143,11 @@ impl Sockets {
         };
         let address = |name: &str, at: SocketAddr| bound(name, at).map(|held| held.address);
         let speaking = listeners.iter().filter(|listener| !is_closed(&listener.name));
-        let quic = match self.quic.plan(speaking, address, inherited) {
-            Ok(quic) => quic,
+        let udp = match self.udp.plan(speaking, address, inherited) {
+            Ok(udp) => udp,
             Err(why) => {
                 refused.extend(why);
-                quic_sockets::Plan::default()
+                udp_sockets::Plan::default()
             }
         };
         if !refused.is_empty() {
@@ -157,7 +157,7 @@ impl Sockets {
             let message = format!("cannot give the workers their sockets: {error}");
             Failure::new(Exit::Runtime, message)
         })?;
-        Ok(Plan { opened, offers, left, quic })
+        Ok(Plan { opened, offers, left, udp })
     }
 
     fn open(
@@ -226,8 +226,8 @@ impl Sockets {
 
     /// Keeps what is opened and closes the duplicates of what is left.
     pub(crate) fn commit(&mut self, plan: Plan) {
-        let Plan { opened, left, quic, .. } = plan;
-        self.quic.commit(quic);
+        let Plan { opened, left, udp, .. } = plan;
+        self.udp.commit(udp);
         let is_left = |held: &Held| {
             left.iter().any(|(name, address)| *name == held.listener && *address == held.address)
         };
@@ -240,7 +240,14 @@ impl Sockets {
         self.held.clear();
     }
 
-    /// Everything that is listened on.
+    /// What is listened on: listener, address as written, address as bound.
+    pub(crate) fn addresses(&self) -> Vec<(String, SocketAddr, SocketAddr)> {
+        let tcp =
+            self.held.iter().map(|held| (held.listener.clone(), held.configured, held.address));
+        tcp.chain(self.udp.addresses()).collect()
+    }
+
+    /// Everything that is listened on over TCP.
     pub(crate) fn held(&self) -> &[Held] {
         &self.held
     }

@@ -91,7 +91,7 @@ fn pack(all: &Sockets) -> io::Result<(Vec<SocketEntry>, Vec<OwnedFd>)> {
             entries.push(SocketEntry { listener, bind, worker, quic: None });
         }
     }
-    for (listener, configured, place, socket) in all.quic.held() {
+    for (listener, configured, place, socket) in all.udp.held() {
         sockets.push(socket.as_fd().try_clone_to_owned()?);
         let (listener, bind) = (listener.into(), configured.to_string());
         entries.push(SocketEntry { listener, bind, worker: 0, quic: Some(place) });

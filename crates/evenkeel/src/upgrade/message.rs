@@ -110,12 +110,12 @@ pub(crate) struct SocketEntry {
     pub(crate) worker: usize,
     /// It is for QUIC, over UDP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) quic: Option<QuicPlace>,
+    pub(crate) quic: Option<UdpPlace>,
 }
 
 /// Which of the UDP sockets of an address it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct QuicPlace {
+pub(crate) struct UdpPlace {
     /// Among all, in the order in which they were bound.
     pub(crate) place: usize,
     /// The set that the old process reads.

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub(crate) use self::action::Upgrading;
 pub(crate) use self::launch::Launch;
-pub(crate) use self::message::QuicPlace;
+pub(crate) use self::message::UdpPlace;
 pub(crate) use self::sockets::{Inherited, Share};
 pub(crate) use self::successor::{Succession, Tether, begin};
 

@@ -9,15 +9,15 @@ use std::os::fd::OwnedFd;
 use evenkeel_runtime::{Bound, UdpBound};
 use socket2::SockRef;
 
-use super::message::{QuicPlace, SocketEntry};
-use crate::control::quic_sockets::Estate;
+use super::message::{SocketEntry, UdpPlace};
+use crate::control::udp_sockets::Estate;
 
 /// Sockets nobody has asked for yet.
 #[derive(Default)]
 pub(crate) struct Inherited {
     listeners: Vec<Socket>,
     /// For QUIC, with the names of their listeners.
-    quic: Vec<(String, QuicPlace, UdpBound)>,
+    quic: Vec<(String, UdpPlace, UdpBound)>,
     /// Who bound them, for the log.
     from: &'static str,
     /// systemd was asked to bind what is listened on.
@@ -168,10 +168,15 @@ impl Inherited {
 }
 
 impl Estate for Inherited {
-    fn take(&mut self, _: &str, at: SocketAddr) -> Vec<(QuicPlace, UdpBound)> {
+    fn take(&mut self, listener: &str, at: SocketAddr) -> Vec<(UdpPlace, UdpBound)> {
         let all = std::mem::take(&mut self.quic);
-        let (found, rest): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(_, _, socket)| socket.local_addr() == at);
+        // Any port is the one that the listener has.
+        let is_any = |name: &str| at.port() == 0 && name == listener;
+        let is_at = |(name, _, socket): &(String, _, UdpBound)| {
+            let local = socket.local_addr();
+            local == at || is_any(name) && local.ip() == at.ip()
+        };
+        let (found, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_at);
         self.quic = rest;
         let mut found: Vec<_> =
             found.into_iter().map(|(_, place, socket)| (place, socket)).collect();

@@ -11,7 +11,7 @@ use evenkeel_runtime::{self as runtime, Timer};
 
 use crate::generation::Generation;
 use crate::shared::{Gauge, ListenerKey};
-use crate::worker::{Drain, Worker};
+use crate::worker::{Cut, Drain, Running, Worker};
 
 /// What clients come over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum Transport {
     Tcp,
     #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "nothing else speaks it"))]
     Quic,
+    /// Datagrams, as they are.
+    Udp,
 }
 
 /// See the module's head. Every connection holds the one it came in through.
@@ -35,6 +37,8 @@ pub(crate) struct Entrance {
     pub(crate) accepts: Cell<bool>,
     drain: Cell<Option<Drain>>,
     wake: Timer,
+    /// What is to end of its sessions.
+    cuts: RefCell<Vec<Cut>>,
     /// The last generation that has the listener, once there is a later one.
     last: RefCell<Option<Rc<Generation>>>,
 }
@@ -55,6 +59,7 @@ impl Entrance {
             accepts: Cell::new(false),
             drain: Cell::new(None),
             wake: Timer::new(),
+            cuts: RefCell::default(),
             last: RefCell::new(None),
         })
     }
@@ -89,6 +94,19 @@ impl Entrance {
     pub(crate) fn leave(&self, drain: Drain) {
         self.drain.set(Some(drain));
         self.wake.set(runtime::now());
+    }
+
+    /// Has the task of its sessions end what runs at a server.
+    pub(crate) fn cut(&self, cut: &Cut) {
+        if self.transport == Transport::Udp && cut.what == Running::All {
+            self.cuts.borrow_mut().push(cut.clone());
+            self.wake.set(runtime::now());
+        }
+    }
+
+    /// What is to end, for that task.
+    pub(crate) fn take_cuts(&self) -> Vec<Cut> {
+        self.cuts.take()
     }
 
     /// Set once it has been left.

@@ -36,7 +36,7 @@ pub const QUIC_ID_LENGTH: u8 = 7;
 
 /// How long accepting rests when there is no room or no descriptor left: the kernel's queue holds
 /// new clients meanwhile, and nobody spins.
-const REST: Duration = Duration::from_millis(25);
+pub(crate) const REST: Duration = Duration::from_millis(25);
 
 /// A lack of descriptors is told of once in this time.
 const TELL_AGAIN: Duration = Duration::from_secs(10);

@@ -98,7 +98,7 @@ fn a_run_of_datagrams_is_one_call_and_arrives_as_it_was() {
         // And back: joined by the flow, sent on as a run.
         flow.join_runs();
         let (back, own) = (client(), UdpBound::bind("127.0.0.1:0".parse().unwrap()).unwrap());
-        let sender = Std::from(server.io.into_inner());
+        let sender = server.io.into_inner();
         sender.connect(all[0].0).unwrap();
         os::send_connected(sender.as_fd(), &bytes[..5000], 500).unwrap();
         let (own, mut outbox) = (UdpSocket::adopt(own).unwrap(), Outbox::default());

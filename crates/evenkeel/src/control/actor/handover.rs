@@ -53,7 +53,7 @@ impl Actor {
             }
             Err(refused) => {
                 tracing::error!("upgrade failed, nothing has changed: {refused}");
-                self.plane.sockets.quic.steer(); // it may have served for a moment
+                self.plane.sockets.udp.steer(); // it may have served for a moment
                 if !self.stand.borrow().draining {
                     self.held = None;
                 }
