@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # What the tests use beyond the Rust toolchain, by the name of the command.
-TEST_COMMANDS := curl haproxy nginx openssl wrk python3
+TEST_COMMANDS := curl haproxy nginx openssl redis-server wrk python3
 # Where release builds are.
 BUILT = $(or $(CARGO_TARGET_DIR),target)/release
 

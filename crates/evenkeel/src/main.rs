@@ -11,6 +11,7 @@ mod discovery;
 mod documents;
 mod failure;
 mod health;
+mod limits;
 mod log;
 mod signals;
 mod sources;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config::model::Shutdown;
 use evenkeel_proxy::counters::WorkerCounters;
-use evenkeel_proxy::services::Services;
+use evenkeel_proxy::services::{Services, SharedTake};
 use evenkeel_proxy::shared::{Ledger, Shared};
 use evenkeel_proxy::snapshot::Snapshot;
 use evenkeel_proxy::worker::{self, Command, Drain, Setup};
@@ -35,6 +35,7 @@ use crate::control::view::Stand;
 use crate::control::{Handle, Message};
 use crate::documents;
 use crate::failure::{Exit, Failure};
+use crate::limits;
 use crate::signals::Request;
 use crate::systemd;
 use crate::upgrade::{Inherited, Launch, Order, Tether, Upgraded, Upgrading};
@@ -46,6 +47,8 @@ const EVENTS_MAX: usize = 1024;
 const COMMANDS_MAX: usize = 1024;
 /// Documents that workers want fetched anew; beyond that they ask again.
 const DOCUMENTS_WANTED_MAX: usize = 64;
+/// Decisions by shared limits that may wait to be asked for; beyond that they count as not answered.
+const SHARED_TAKES_MAX: usize = 4096;
 /// While draining, a connection without a request is closed after this much silence: long enough
 /// for a request that is on its way, short enough not to hold up the end.
 pub(crate) const IDLE_GRACE: Duration = Duration::from_millis(500);
@@ -123,7 +126,9 @@ pub(crate) fn start(
     let (lookout, first) = control.block_on(Lookout::begin(&config, seed));
     let keyring = keyring.informed(control.block_on(documents::first(&config)));
     let (documents, wanted_documents) = mailbox::channel(DOCUMENTS_WANTED_MAX);
-    let services = Services { passwords: None, documents: Some(documents) };
+    let (limits, shared_takes) = mailbox::channel(SHARED_TAKES_MAX);
+    let services =
+        Services { passwords: None, documents: Some(documents), limits: limits::offered(limits) };
     let addresses = first.addresses.into_iter().collect();
     if !first.servers.is_empty() {
         config = wanted.with_first(first.servers);
@@ -216,7 +221,8 @@ pub(crate) fn start(
         upgrading: Upgrading::new(Launch::of_this_process()),
         upgrade_reply: None,
     };
-    let control = run_control(control, actor, inbox, lookout, wanted_documents)?;
+    let asked = (wanted_documents, shared_takes);
+    let control = run_control(control, actor, inbox, lookout, asked)?;
     Ok(Running { workers, counters, shared, handle, control, sockets: held, since: now })
 }
 
@@ -226,7 +232,7 @@ fn run_control(
     mut actor: Actor,
     inbox: tokio::sync::mpsc::Receiver<Message>,
     lookout: Lookout,
-    wanted_documents: mailbox::Receiver<String>,
+    (wanted_documents, shared_takes): (mailbox::Receiver<String>, mailbox::Receiver<SharedTake>),
 ) -> Result<Receiver<()>, Failure> {
     let (done, ended) = sync_channel(0);
     let (tell, told) = sync_channel::<()>(0);
@@ -238,6 +244,7 @@ fn run_control(
             drop(tell);
             tokio::task::spawn_local(lookout.run(actor.handle.clone()));
             tokio::task::spawn_local(documents::follow(actor.handle.clone(), wanted_documents));
+            tokio::task::spawn_local(limits::run(shared_takes));
             #[cfg(feature = "acme")]
             tokio::task::spawn_local(certs::acme::run(actor.handle.clone()));
             actor.run(inbox).await;

@@ -44,6 +44,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("argon2", &["crates/evenkeel"]),
     ("bcrypt", &["crates/evenkeel"]),
     ("instant-acme", &["crates/evenkeel"]),
+    ("redis", &["crates/evenkeel"]),
     ("hickory-resolver", &["crates/evenkeel"]),
     ("notify", &["crates/evenkeel"]),
     ("clap", &["crates/evenkeel", "crates/sim", "tools", "bench", "chaos"]),

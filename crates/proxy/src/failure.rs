@@ -128,6 +128,8 @@ pub enum Reason {
     RateLimited,
     /// The client is in a network that may not.
     AddressDenied,
+    /// Who keeps a shared limit does not answer, and without it nobody passes.
+    LimitUnknown,
     /// The client, or what else a limit goes by, has as many requests under way as it may.
     TooManyAtOnce,
     /// This address makes connections faster than it may.
@@ -184,6 +186,7 @@ impl Reason {
             | Self::StreamRefused
             | Self::UpstreamGoaway
             | Self::UpstreamCalm
+            | Self::LimitUnknown
             | Self::OutOfDescriptors => 503,
             Self::ConnectRefused
             | Self::ConnectFailed
@@ -252,6 +255,7 @@ impl Reason {
             Self::TooManyConnections => "too_many_connections",
             Self::RateLimited => "rate_limited",
             Self::AddressDenied => "address_denied",
+            Self::LimitUnknown => "limit_unknown",
             Self::TooManyAtOnce => "too_many_at_once",
             Self::ConnectionRate => "connection_rate",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
@@ -333,6 +337,7 @@ impl Reason {
             | Self::QueueTimeout
             | Self::BreakerOpen
             | Self::ServerConnections
+            | Self::LimitUnknown
             | Self::OutOfDescriptors
             | Self::Unspeakable
             | Self::NoTunnel
@@ -386,7 +391,7 @@ mod tests {
             ],
             [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
-            [R::TooManyAtOnce, R::ConnectionRate, R::NoRoute, R::NoRoute, R::NoServers],
+            [R::TooManyAtOnce, R::ConnectionRate, R::LimitUnknown, R::NoRoute, R::NoServers],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],
             [R::AddressDenied, R::NoRoute, R::NoRoute, R::NoRoute, R::NoRoute],
         ]

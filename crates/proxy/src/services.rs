@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
+use evenkeel_balancer::limit::Decision;
+use evenkeel_config::model::LimitStore;
 use evenkeel_runtime::mailbox;
 
 /// Who can be asked. By default nobody can.
@@ -13,12 +16,28 @@ pub struct Services {
     pub passwords: Option<SyncSender<PasswordCheck>>,
     /// Fetches the document of this place anew.
     pub documents: Option<mailbox::Sender<String>>,
+    /// Decides by limits that several instances share.
+    pub limits: Option<mailbox::Sender<SharedTake>>,
 }
 
 impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Services")
     }
+}
+
+/// One request of a key, to be counted by several instances together.
+pub struct SharedTake {
+    /// Where.
+    pub store: Arc<LimitStore>,
+    /// The name of the key there.
+    pub key: Vec<u8>,
+    /// Time for one request.
+    pub interval: Duration,
+    /// Most at once.
+    pub burst: u32,
+    /// Told once; dropped if nobody knows.
+    pub reply: mailbox::Sender<Decision>,
 }
 
 /// A password to be compared with a hash.

@@ -97,6 +97,7 @@ fn object(object: &Object, depth: u32, random: &mut Random) -> Value {
 fn environment(name: &str) -> Option<String> {
     match name {
         "STICKY_KEY" => Some("07".repeat(32)),
+        "VALKEY_PASSWORD" => Some("secret".to_owned()),
         "ADMIN_TOKEN" => Some("long-enough-to-be-one".to_owned()),
         _ => None,
     }

@@ -26,6 +26,11 @@ pub(super) fn secret(node: &Node, found: &mut Findings) -> Option<Secret> {
     None
 }
 
+/// What another program asks for: it decides how long that has to be.
+pub(super) fn password(node: &Node, found: &mut Findings) -> Option<Secret> {
+    Some(Secret::new(readable(node, found)?, variable(node)))
+}
+
 /// 32 bytes, as hexadecimal digits or as base64 (RFC 4648).
 pub(super) fn key(node: &Node, found: &mut Findings) -> Option<SecretKey> {
     let bytes = key_of(readable(node, found)?.trim());

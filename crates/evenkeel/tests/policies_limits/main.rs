@@ -11,6 +11,8 @@ mod support;
 mod concurrency;
 mod connections;
 mod rate;
+#[cfg(feature = "shared-limits")]
+mod shared;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -21,6 +21,7 @@ mod fields;
 mod limit_key;
 mod network_table;
 mod rate_limit;
+mod shared;
 mod telling;
 
 pub(crate) use changes::{Changes, Permit};
@@ -165,7 +166,8 @@ pub(crate) fn compile(
             carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
         }
         PolicyKind::RateLimit(settings) => {
-            carried(rate_limit::RateLimit::compile(&policy.name, settings), before)
+            let asked = resolved.services.limits.clone();
+            carried(rate_limit::RateLimit::compile(&policy.name, settings, asked), before)
         }
         PolicyKind::Access(settings) => {
             carried(access::Access::compile(settings, &resolved.documents), before)

@@ -5,15 +5,17 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use evenkeel_balancer::limit::{Decision, Kind, Limiter, Meter, Rate};
-use evenkeel_config::model::{self, RateAlgorithm};
-use evenkeel_runtime as runtime;
+use evenkeel_config::model::{self, RateAlgorithm, Without};
+use evenkeel_runtime::{self as runtime, mailbox};
 
 use super::limit_key::Key;
+use super::shared::Shared;
 use super::telling::Telling;
 use super::{Policy, Steps, Verdict, seed};
 use crate::failure::{Failure, Reason};
 use crate::http::exchange::Exchange;
 use crate::route::Networks;
+use crate::services::SharedTake;
 
 /// See the module's head.
 pub(super) struct RateLimit {
@@ -24,11 +26,17 @@ pub(super) struct RateLimit {
     dry_run: bool,
     /// The policy as `RateLimit-Policy` has it, and its name as `RateLimit` has it.
     fields: Option<(Box<[u8]>, Box<str>)>,
+    /// Counted elsewhere, as long as somebody answers there.
+    shared: Option<Shared>,
     telling: Telling,
 }
 
 impl RateLimit {
-    pub(super) fn compile(name: &str, settings: &model::RateLimit) -> Self {
+    pub(super) fn compile(
+        name: &str,
+        settings: &model::RateLimit,
+        asked: Option<mailbox::Sender<SharedTake>>,
+    ) -> Self {
         let now = runtime::now();
         let rate = Rate { count: settings.rate.count, period: settings.rate.period };
         let meter = Meter::new(kind(settings.algorithm), rate);
@@ -42,6 +50,7 @@ impl RateLimit {
             allow: (!settings.allow.is_empty()).then(|| Networks::compile(&settings.allow)),
             dry_run: settings.dry_run,
             fields: (settings.fields && !settings.dry_run).then(|| (policy, quoted.into())),
+            shared: shared(name, settings, asked),
             telling: Telling::new(now),
         }
     }
@@ -53,6 +62,34 @@ impl RateLimit {
         let response = &mut exchange.changes().response;
         response.add(b"ratelimit-policy", policy);
         response.add(b"ratelimit", left.as_bytes());
+    }
+
+    /// Asks those who count for several instances.
+    async fn ask(
+        &self,
+        exchange: &mut Exchange<'_>,
+        shared: &Shared,
+        key: Vec<u8>,
+    ) -> Verdict<'static> {
+        let decision = match (shared.take(&key).await, shared.without) {
+            (Some(decision), _) => Some(decision),
+            (None, Without::Local) => Some(self.limiter.take(&key, runtime::now())),
+            (None, Without::Allow) => None,
+            (None, Without::Refuse) if self.dry_run => None,
+            (None, Without::Refuse) => {
+                return Verdict::Refuse(Failure::new(Reason::LimitUnknown));
+            }
+        };
+        exchange.connection.worker.stock.give_scratch(key);
+        decision.map_or(Verdict::Pass, |decision| self.decide(exchange, &decision))
+    }
+
+    fn decide(&self, exchange: &mut Exchange<'_>, decision: &Decision) -> Verdict<'static> {
+        self.tell(exchange, decision);
+        match decision.allowed {
+            true => Verdict::Pass,
+            false => self.refuse(exchange, decision, runtime::now()),
+        }
     }
 
     fn refuse(
@@ -99,19 +136,27 @@ impl Policy for RateLimit {
         if self.allow.as_ref().is_some_and(|allow| allow.contains(exchange.client)) {
             return Verdict::Pass;
         }
-        let now = runtime::now();
         let worker = exchange.connection.worker.clone();
         let mut key = worker.stock.take_scratch();
         let counts = self.key.write(exchange, &mut key);
-        let decision = counts.then(|| self.limiter.take(&key, now));
-        worker.stock.give_scratch(key);
-        let Some(decision) = decision else { return Verdict::Pass };
-        self.tell(exchange, &decision);
-        match decision.allowed {
-            true => Verdict::Pass,
-            false => self.refuse(exchange, &decision, now),
+        if let (true, Some(shared)) = (counts, &self.shared) {
+            return Verdict::Later(Box::pin(self.ask(exchange, shared, key)));
         }
+        let decision = counts.then(|| self.limiter.take(&key, runtime::now()));
+        worker.stock.give_scratch(key);
+        decision.map_or(Verdict::Pass, |decision| self.decide(exchange, &decision))
     }
+}
+
+fn shared(
+    name: &str,
+    settings: &model::RateLimit,
+    asked: Option<mailbox::Sender<SharedTake>>,
+) -> Option<Shared> {
+    // What is shared is a token bucket: another is refused when it is checked.
+    let RateAlgorithm::TokenBucket { burst } = settings.algorithm else { return None };
+    let shared = settings.shared.as_ref()?;
+    Some(Shared::compile(name, shared, (settings.rate, burst), asked))
 }
 
 fn kind(algorithm: RateAlgorithm) -> Kind {

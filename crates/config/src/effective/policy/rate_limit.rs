@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::effective::literal;
-use crate::model::{KeyPart, KeyRule, RateAlgorithm, RateLimit};
+use crate::effective::{literal, optional};
+use crate::model::{KeyPart, KeyRule, RateAlgorithm, RateLimit, SharedLimit, Without};
 use crate::rate::show_rate;
-use crate::read::show_size;
+use crate::read::{show_duration, show_size};
 
 pub(super) fn write(limit: &RateLimit) -> Value {
     let mut map = Map::new();
@@ -24,6 +24,25 @@ pub(super) fn write(limit: &RateLimit) -> Value {
     map.insert("dry_run".into(), limit.dry_run.into());
     map.insert("fields".into(), limit.fields.into());
     map.insert("memory".into(), show_size(limit.memory).into());
+    map.extend(limit.shared.as_ref().map(|limit| ("shared".to_owned(), shared(limit))));
+    map.into()
+}
+
+fn shared(limit: &SharedLimit) -> Value {
+    let mut map = Map::new();
+    map.insert("server".into(), literal(&limit.store.server));
+    map.extend(optional("username", limit.store.username.as_deref()));
+    let password = limit.store.password.as_ref().map(|password| password.shown().into());
+    map.extend(password.map(|shown| ("password".to_owned(), shown)));
+    map.insert("database".into(), limit.store.database.into());
+    map.insert("prefix".into(), literal(&limit.prefix));
+    map.insert("timeout".into(), show_duration(limit.timeout).into());
+    let without = match limit.without {
+        Without::Local => "local",
+        Without::Allow => "allow",
+        Without::Refuse => "refuse",
+    };
+    map.insert("without".into(), without.into());
     map.into()
 }
 

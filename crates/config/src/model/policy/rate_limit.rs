@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::Prefix;
+use crate::model::{Prefix, Secret};
 
 /// So many requests in so much time, for each key.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,45 @@ pub struct RateLimit {
     pub fields: bool,
     /// Most bytes that keys take; 4 MiB.
     pub memory: u64,
+    /// Counted by several instances together; not by default.
+    pub shared: Option<SharedLimit>,
+}
+
+/// A limit that several instances share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedLimit {
+    /// Who counts.
+    pub store: LimitStore,
+    /// What names of keys begin with; `evenkeel:`.
+    pub prefix: String,
+    /// Longest time that a request waits for the decision; 50 ms.
+    pub timeout: Duration,
+    /// What holds while nobody answers.
+    pub without: Without,
+}
+
+/// A server of Valkey or Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitStore {
+    /// Host and port.
+    pub server: String,
+    /// Who logs in; the server's default user if none.
+    pub username: Option<String>,
+    /// With what; no log-in if none.
+    pub password: Option<Secret>,
+    /// 0 by default.
+    pub database: u32,
+}
+
+/// What holds while a shared limit cannot be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// Each instance keeps the whole rate by itself (the default).
+    Local,
+    /// Everybody passes.
+    Allow,
+    /// Nobody does: 503.
+    Refuse,
 }
 
 /// So many in so much time.

@@ -1,7 +1,7 @@
 //! Options of `rate_limit`, and of the keys of all limits.
 
 use crate::option::Absent::{Is, Means, Required};
-use crate::option::Kind::{Bool, Choice, Count, OneOf, OneOrMany, Size, Text};
+use crate::option::Kind::{Bool, Choice, Count, Duration, OneOf, OneOrMany, Size, Text};
 use crate::option::{CIDR, Kind, Object, opt};
 
 pub(crate) static RATE_LIMIT: Object = Object {
@@ -46,6 +46,40 @@ pub(crate) static RATE_LIMIT: Object = Object {
             "Answers say how much is left, in `RateLimit` and `RateLimit-Policy`.",
         ),
         opt("memory", MEMORY, Is("4MiB"), MEMORY_DOC),
+        opt(
+            "shared",
+            Kind::Object(&SHARED_LIMIT),
+            Means("each instance counts for itself"),
+            "Several instances count together, with `token_bucket`: the policies of one name.",
+        ),
+    ],
+};
+
+pub(crate) static SHARED_LIMIT: Object = Object {
+    name: "shared limit",
+    doc: "A server of Valkey or Redis decides, in one script for each request.",
+    options: &[
+        opt("server", Text("10.0.0.5:6379"), Required, "Host and port."),
+        opt("username", Text("evenkeel"), Means("the server's default user"), "Who logs in."),
+        opt("password", Text("${VALKEY_PASSWORD}"), Means("no log-in"), "With what."),
+        opt("database", Count(0, 65_535), Is("0"), "Its number."),
+        opt("prefix", Text("evenkeel:"), Is("evenkeel:"), "What names of keys begin with."),
+        opt(
+            "timeout",
+            Duration(1, 1000),
+            Is("50ms"),
+            "Longest time that a request waits for the decision.",
+        ),
+        opt(
+            "without",
+            Choice(&[
+                ("local", "each instance keeps the whole rate by itself"),
+                ("allow", "every request passes"),
+                ("refuse", "no request passes: 503"),
+            ]),
+            Is("local"),
+            "What holds while the server does not answer.",
+        ),
     ],
 };
 
