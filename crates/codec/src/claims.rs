@@ -62,9 +62,27 @@ fn is_same(name: &[u8], known: &[u8]) -> bool {
     name.len() == known.len() && name.iter().zip(known).all(is_equal)
 }
 
+/// Whether servers may read both names as one: equal but for case, and for `_` and `.` instead of `-`.
+pub fn is_spelling_of(name: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| match byte {
+        b'_' | b'.' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() == other.len() && name.iter().map(folded).eq(other.iter().map(folded))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_name_are_those_that_servers_fold() {
+        for name in ["x-user.id", "X_User_ID", "x-user-id"] {
+            assert!(is_spelling_of(name.as_bytes(), b"X-User-Id"), "{name}");
+        }
+        assert!(!is_spelling_of(b"x-user-ids", b"x-user-id"));
+        assert!(!is_spelling_of(b"xuserid", b"x-user-id"));
+    }
 
     #[test]
     fn i1_i2_and_i7_claims_are_known_in_every_spelling() {

@@ -65,7 +65,7 @@ pub fn effective_json(config: &Config) -> Value {
     }
     if !config.policies.is_empty() {
         let policies =
-            config.policies.iter().map(|p| (p.name.as_str(), policy::policy(p))).collect();
+            config.policies.iter().map(|p| (p.name.as_str(), policy::policy(p, config))).collect();
         root.insert("policies".into(), named(policies));
     }
     root.into()

@@ -13,6 +13,7 @@ mod failure;
 mod health;
 mod limits;
 mod log;
+mod passwords;
 mod signals;
 mod sources;
 mod supervisor;

@@ -36,6 +36,7 @@ use crate::control::{Handle, Message};
 use crate::documents;
 use crate::failure::{Exit, Failure};
 use crate::limits;
+use crate::passwords;
 use crate::signals::Request;
 use crate::systemd;
 use crate::upgrade::{Inherited, Launch, Order, Tether, Upgraded, Upgrading};
@@ -125,10 +126,11 @@ pub(crate) fn start(
     let seed = RandomState::new().build_hasher().finish();
     let (lookout, first) = control.block_on(Lookout::begin(&config, seed));
     let keyring = keyring.informed(control.block_on(documents::first(&config)));
+    let passwords = passwords::start().map_err(|e| cannot_control(&e))?;
     let (documents, wanted_documents) = mailbox::channel(DOCUMENTS_WANTED_MAX);
     let (limits, shared_takes) = mailbox::channel(SHARED_TAKES_MAX);
     let services =
-        Services { passwords: None, documents: Some(documents), limits: limits::offered(limits) };
+        Services { passwords: Some(passwords), documents: Some(documents), limits: limits::offered(limits) };
     let addresses = first.addresses.into_iter().collect();
     if !first.servers.is_empty() {
         config = wanted.with_first(first.servers);

@@ -134,6 +134,12 @@ pub enum Reason {
     TooManyAtOnce,
     /// This address makes connections faster than it may.
     ConnectionRate,
+    /// The client has not said who it is, or not truly.
+    NoCredentials,
+    /// Its certificate is none of those that may.
+    CertificateDenied,
+    /// Nobody can say at the moment whether it may.
+    AuthUnavailable,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
     /// Serving it panicked.
@@ -168,7 +174,8 @@ impl Reason {
             | Self::PlaintextOnTlsPort => 400,
             Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
-            Self::AddressDenied => 403,
+            Self::AddressDenied | Self::CertificateDenied => 403,
+            Self::NoCredentials => 401,
             Self::NoRoute => 404,
             Self::Loop => 508,
             Self::TooManyConnections
@@ -187,6 +194,7 @@ impl Reason {
             | Self::UpstreamGoaway
             | Self::UpstreamCalm
             | Self::LimitUnknown
+            | Self::AuthUnavailable
             | Self::OutOfDescriptors => 503,
             Self::ConnectRefused
             | Self::ConnectFailed
@@ -258,6 +266,9 @@ impl Reason {
             Self::LimitUnknown => "limit_unknown",
             Self::TooManyAtOnce => "too_many_at_once",
             Self::ConnectionRate => "connection_rate",
+            Self::NoCredentials => "no_credentials",
+            Self::CertificateDenied => "certificate_denied",
+            Self::AuthUnavailable => "auth_unavailable",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
@@ -328,6 +339,8 @@ impl Reason {
             | Self::ConnectionRate
             | Self::PlaintextOnTlsPort
             | Self::AddressDenied
+            | Self::NoCredentials
+            | Self::CertificateDenied
             | Self::NoRoute => Fault::Downstream,
             Self::Loop
             | Self::NoServers
@@ -339,6 +352,7 @@ impl Reason {
             | Self::ServerConnections
             | Self::LimitUnknown
             | Self::OutOfDescriptors
+            | Self::AuthUnavailable
             | Self::Unspeakable
             | Self::NoTunnel
             | Self::DeadlineExceeded
@@ -393,7 +407,13 @@ mod tests {
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
             [R::TooManyAtOnce, R::ConnectionRate, R::LimitUnknown, R::NoRoute, R::NoServers],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],
-            [R::AddressDenied, R::NoRoute, R::NoRoute, R::NoRoute, R::NoRoute],
+            [
+                R::AddressDenied,
+                R::NoCredentials,
+                R::CertificateDenied,
+                R::AuthUnavailable,
+                R::NoRoute,
+            ],
         ]
         .concat()
         {

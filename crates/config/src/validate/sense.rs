@@ -51,6 +51,7 @@ fn check_unused(config: &Config, scope: &Scope, found: &mut Findings) {
     }
     pools.extend(config.listeners.iter().flat_map(|listener| listener.kind.pools()));
     policies.extend(config.listeners.iter().flat_map(|listener| &listener.policies));
+    pools.extend(config.policies.iter().filter_map(|policy| policy.kind.pool()));
     for (at, pool) in config.pools.iter().enumerate() {
         if !pools.contains(&PoolId(at as u32)) {
             let message = format!("nothing leads to pool `{}`", pool.name);

@@ -4,9 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests may wait and share")]
 
+mod certificates;
 #[path = "../support/each.rs"]
 mod each;
+mod external;
+mod keys;
 mod networks;
+#[cfg(feature = "passwords")]
+mod passwords;
 #[path = "../support/quic.rs"]
 mod quic;
 #[path = "../support/mod.rs"]
@@ -37,6 +42,7 @@ impl Stage {
 
     fn config(site: &Site, app: &Backend, policy: &str, more: &str) -> String {
         let listener = format!("{}    policies: [p]\n", site.listener());
+        // `more` are lines among the pools.
         let config = support::with_listener(&[app], &listener);
         let directory = site.directory.0.display().to_string();
         format!("{config}{more}policies:\n  p: {policy}\n").replace("$DIR", &directory)

@@ -45,6 +45,8 @@ pub(crate) struct Ask<'a> {
     /// Complete field lines, without `host`, framing and what is said of the client: that is added as
     /// for every request.
     pub(crate) fields: &'a [u8],
+    /// More of them, which only this process may say and a client could not (`x-forwarded-uri`).
+    pub(crate) said: &'a [u8],
     /// At most [`BODY_MAX`] bytes.
     pub(crate) body: &'a [u8],
     /// How long it may take in all.
@@ -100,6 +102,7 @@ struct Prepared {
     connection: Connection,
     of: Parent,
     text: Vec<u8>,
+    said: Vec<u8>,
     body: Vec<u8>,
     pool: PoolId,
     received: Rc<RefCell<Received>>,
@@ -147,6 +150,7 @@ impl Prepared {
                 request_id: exchange.request_id.clone(),
             },
             text,
+            said: ask.said.to_vec(),
             body: ask.body.to_vec(),
             pool: ask.pool,
             received,
@@ -155,7 +159,7 @@ impl Prepared {
 
     async fn run(self, within: Duration) -> Result<Answer, Failure> {
         let deadline = runtime::now() + within;
-        let Self { connection, of, text, body, pool, received } = self;
+        let Self { connection, of, text, said, body, pool, received } = self;
         let worker = connection.worker.clone();
         let (mut head, mut buffer) = (worker.heads.request(), worker.stock.take());
         buffer.append(&text);
@@ -167,6 +171,9 @@ impl Prepared {
         buffer.append(&body);
         let mut exchange = Exchange::new(&connection, of.generation, of.listener, head, buffer);
         exchange.is_own = true;
+        if !said.is_empty() {
+            exchange.changes().request.lines = said;
+        }
         (exchange.client, exchange.trusted) = (of.client, of.trusted);
         exchange.request_id = of.request_id;
         let result = in_time(&connection, deadline, tries::forward(&mut exchange, pool)).await;

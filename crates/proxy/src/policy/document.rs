@@ -3,7 +3,7 @@
 
 use evenkeel_config::model::DocumentKind;
 
-use super::network_table;
+use super::{basic_auth, network_table};
 
 /// Whether `bytes` are what they should be.
 ///
@@ -12,5 +12,6 @@ use super::network_table;
 pub fn check(kind: DocumentKind, bytes: &[u8]) -> Result<(), String> {
     match kind {
         DocumentKind::Networks => network_table::read(bytes).map(drop),
+        DocumentKind::Passwords => basic_auth::read(bytes).map(drop),
     }
 }

@@ -1,5 +1,6 @@
 //! Adds, sets and removes fields of requests and responses.
 
+use evenkeel_codec::claims;
 use evenkeel_config::model;
 
 /// Both directions.
@@ -18,6 +19,8 @@ impl Fields {
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
     dropped: Vec<Box<[u8]>>,
+    /// Names that are dropped in every spelling that a server may take for them.
+    claimed: Vec<Box<[u8]>>,
     /// Complete lines, ready to be copied.
     pub(crate) lines: Vec<u8>,
 }
@@ -33,7 +36,7 @@ impl Edits {
             lines.extend_from_slice(value.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
-        Self { dropped, lines }
+        Self { dropped, claimed: Vec::new(), lines }
     }
 
     /// A field in place of those of its name.
@@ -55,8 +58,15 @@ impl Edits {
         self.dropped.push(name.into());
     }
 
+    /// None of this name but ours: servers believe it, so that nobody else may say it, nor spell it with
+    /// `_` or `.` for `-`, which many servers take for the same.
+    pub(crate) fn claim(&mut self, name: &[u8]) {
+        self.claimed.push(name.into());
+    }
+
     /// Whether a line of this name is left out.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))
+            || self.claimed.iter().any(|claimed| claims::is_spelling_of(name, claimed))
     }
 }

@@ -14,9 +14,13 @@ use evenkeel_codec::ResponseHead;
 use evenkeel_config::model::{self, PolicyKind};
 
 mod access;
+mod api_key;
+mod basic_auth;
 mod changes;
+mod client_certificate;
 mod concurrency;
 pub mod document;
+mod external_auth;
 mod fields;
 mod limit_key;
 mod network_table;
@@ -168,6 +172,16 @@ pub(crate) fn compile(
         PolicyKind::RateLimit(settings) => {
             let asked = resolved.services.limits.clone();
             carried(rate_limit::RateLimit::compile(&policy.name, settings, asked), before)
+        }
+        PolicyKind::BasicAuth(settings) => {
+            carried(basic_auth::BasicAuth::compile(settings, resolved), before)
+        }
+        PolicyKind::ApiKey(settings) => carried(api_key::ApiKey::compile(settings), before),
+        PolicyKind::ClientCertificate(settings) => {
+            carried(client_certificate::ClientCertificate::compile(settings), before)
+        }
+        PolicyKind::ExternalAuth(settings) => {
+            carried(external_auth::ExternalAuth::compile(settings), before)
         }
         PolicyKind::Access(settings) => {
             carried(access::Access::compile(settings, &resolved.documents), before)

@@ -22,6 +22,46 @@ const VALUE_MAX: usize = 16 * 1024;
 pub struct Identity {
     /// Names in lower case, and values that can stand in a field line.
     pub lines: Vec<(&'static str, Box<str>)>,
+    /// What policies compare; nothing if it showed no certificate.
+    pub(crate) shown: Option<Shown>,
+}
+
+/// Who a client's certificate is for, in the form in which servers are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// RFC 4514.
+    pub(crate) subject: Box<str>,
+    /// RFC 4514.
+    pub(crate) issuer: Box<str>,
+    /// Alternative names with their kind.
+    pub(crate) names: Vec<Box<str>>,
+    /// SHA-256 of the whole, in lower-case hexadecimal.
+    pub(crate) fingerprint: Box<str>,
+}
+
+impl Shown {
+    fn of(der: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let names = alternatives(&certificate);
+        Some(Self {
+            subject: distinguished(certificate.subject()).into(),
+            issuer: distinguished(certificate.issuer()).into(),
+            // A comma inside a name is escaped.
+            names: split_names(&names).map(Box::from).collect(),
+            fingerprint: hexadecimal(digest::digest(&digest::SHA256, der).as_ref()).into(),
+        })
+    }
+}
+
+/// The names of a list, at the commas that no backslash is before.
+fn split_names(list: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    list.split(move |c| {
+        let is_end = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        is_end
+    })
+    .filter(|name| !name.is_empty())
 }
 
 impl Identity {
@@ -29,6 +69,7 @@ impl Identity {
     pub(crate) fn of(chain: &[CertificateDer<'_>], forward: ForwardedCertificate) -> Self {
         let mut identity = Self::default();
         let Some((first, rest)) = chain.split_first() else { return identity };
+        identity.shown = Shown::of(first);
         if forward.details {
             identity.tell(first);
         }

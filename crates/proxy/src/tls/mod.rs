@@ -23,6 +23,7 @@ pub use self::certificates::{ACME_TLS, Certificate, Certificates};
 pub use self::client::{ClientSettings, ClientTls, Trust};
 pub(crate) use self::client::{Complaint, refusal};
 pub use self::identity::Identity;
+pub(crate) use self::identity::Shown;
 pub use self::server::{ServerParts, ServerTls, client_verifier, provider};
 pub(crate) use self::stream::TlsStream;
 pub use self::tickets::{TicketSecret, Tickets};

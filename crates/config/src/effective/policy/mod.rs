@@ -2,17 +2,28 @@
 
 mod access;
 mod access_log;
+mod client_certificate;
 mod concurrency_limit;
+mod credentials;
+mod external_auth;
 mod fields;
 mod rate_limit;
 
 use serde_json::{Value, json};
 
-use crate::model::{Policy, PolicyKind};
+use crate::model::{Config, Policy, PolicyKind};
 
-pub(super) fn policy(policy: &Policy) -> Value {
+pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
     match &policy.kind {
         PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
+        PolicyKind::BasicAuth(auth) => json!({ "basic_auth": credentials::basic_auth(auth) }),
+        PolicyKind::ApiKey(keys) => json!({ "api_key": credentials::api_key(keys) }),
+        PolicyKind::ClientCertificate(rules) => {
+            json!({ "client_certificate": client_certificate::write(rules) })
+        }
+        PolicyKind::ExternalAuth(auth) => {
+            json!({ "external_auth": external_auth::write(auth, config) })
+        }
         PolicyKind::Access(access) => json!({ "access": access::write(access) }),
         PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
         PolicyKind::ConcurrencyLimit(limit) => {

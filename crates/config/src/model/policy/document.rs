@@ -17,6 +17,8 @@ pub struct Document {
 pub enum DocumentKind {
     /// Networks, one on each line.
     Networks,
+    /// Names and hashes of passwords, `name:hash` on each line.
+    Passwords,
 }
 
 impl Document {
@@ -36,6 +38,9 @@ impl Policy {
                 .flatten()
                 .map(|place| document(place, DocumentKind::Networks))
                 .collect(),
+            PolicyKind::BasicAuth(auth) => {
+                auth.file.iter().map(|place| document(place, DocumentKind::Passwords)).collect()
+            }
             _ => Vec::new(),
         }
     }

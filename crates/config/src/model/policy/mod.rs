@@ -3,15 +3,21 @@
 
 mod access;
 mod access_log;
+mod client_certificate;
 mod concurrency_limit;
+mod credentials;
 mod document;
+mod external_auth;
 mod fields;
 mod rate_limit;
 
 pub use access::*;
 pub use access_log::*;
+pub use client_certificate::*;
 pub use concurrency_limit::*;
+pub use credentials::*;
 pub use document::*;
+pub use external_auth::*;
 pub use fields::*;
 pub use rate_limit::*;
 
@@ -22,6 +28,16 @@ pub struct Policy {
     pub name: String,
     /// What it does.
     pub kind: PolicyKind,
+}
+
+impl PolicyKind {
+    /// The pool that it asks by itself.
+    pub fn pool(&self) -> Option<super::PoolId> {
+        match self {
+            Self::ExternalAuth(auth) => Some(auth.pool),
+            _ => None,
+        }
+    }
 }
 
 /// What a policy does.
@@ -37,4 +53,12 @@ pub enum PolicyKind {
     Access(Access),
     /// `concurrency_limit`: so many requests at a time.
     ConcurrencyLimit(ConcurrencyLimit),
+    /// `basic_auth`: who comes in by name and password.
+    BasicAuth(BasicAuth),
+    /// `api_key`: who comes in by a key.
+    ApiKey(ApiKey),
+    /// `client_certificate`: who comes in by a certificate.
+    ClientCertificate(ClientCertificate),
+    /// `external_auth`: another server says who comes in.
+    ExternalAuth(ExternalAuth),
 }

@@ -2,13 +2,19 @@
 
 mod access;
 mod access_log;
+mod client_certificate;
 mod concurrency_limit;
+mod credentials;
+mod external_auth;
 mod fields;
 mod rate_limit;
 
 pub(crate) use access::*;
 pub(crate) use access_log::*;
+pub(crate) use client_certificate::*;
 pub(crate) use concurrency_limit::*;
+pub(crate) use credentials::*;
+pub(crate) use external_auth::*;
 pub(crate) use fields::*;
 pub(crate) use rate_limit::*;
 
@@ -48,6 +54,30 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&CONCURRENCY_LIMIT),
             Means("one of the others"),
             "Let so many requests pass at a time, for each client or another key.",
+        ),
+        opt(
+            "basic_auth",
+            Kind::Object(&BASIC_AUTH),
+            Means("one of the others"),
+            "Let clients in by name and password.",
+        ),
+        opt(
+            "api_key",
+            Kind::Object(&API_KEY),
+            Means("one of the others"),
+            "Let clients in by a key.",
+        ),
+        opt(
+            "client_certificate",
+            Kind::Object(&CLIENT_CERTIFICATE),
+            Means("one of the others"),
+            "Let clients in by their certificate.",
+        ),
+        opt(
+            "external_auth",
+            Kind::Object(&EXTERNAL_AUTH),
+            Means("one of the others"),
+            "Let clients in by another server's word.",
         ),
     ],
 };

@@ -60,7 +60,7 @@ fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
     Edits { remove, set, add }
 }
 
-fn is_name(name: &str, span: Span, found: &mut Findings) -> bool {
+pub(super) fn is_name(name: &str, span: Span, found: &mut Findings) -> bool {
     if !is_token(name) {
         found.error("bad-value", span, format!("`{name}` is not a field name"));
         return false;

@@ -2,25 +2,34 @@
 
 mod access;
 mod access_log;
+mod client_certificate;
 mod concurrency_limit;
+mod credentials;
+mod external_auth;
 mod fields;
 mod limit_key;
 mod rate_limit;
 
 use crate::model::{FieldEdits, Policy, PolicyKind};
 use crate::option::POLICY;
-use crate::read::{Findings, Options};
+use crate::read::{Findings, Options, one_or_many, text};
 use crate::tree::{Key, Node};
 use crate::validate::{Scope, tls};
+use fields::is_name as is_field_name;
 
 pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) -> Policy {
-    let _ = scope;
     let owner = format!("policies.{}", key.text);
     let options = Options::read(node, &POLICY, found);
     let kind = match options.only(found) {
         Some((key, node)) => match key.text.as_str() {
             "access_log" => PolicyKind::AccessLog(access_log::read(node, found)),
             "rate_limit" => PolicyKind::RateLimit(rate_limit::read(node, found)),
+            "basic_auth" => PolicyKind::BasicAuth(credentials::basic_auth(node, &owner, found)),
+            "api_key" => PolicyKind::ApiKey(credentials::api_key(node, found)),
+            "client_certificate" => {
+                PolicyKind::ClientCertificate(client_certificate::read(node, found))
+            }
+            "external_auth" => PolicyKind::ExternalAuth(external_auth::read(node, scope, found)),
             "access" => PolicyKind::Access(access::read(node, &owner, found)),
             "concurrency_limit" => {
                 PolicyKind::ConcurrencyLimit(concurrency_limit::read(node, found))
@@ -36,4 +45,24 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
 fn file(options: &Options<'_>, key: &str, owner: &str, found: &mut Findings) -> Option<String> {
     let path = tls::file(options, key, owner, found)?;
     Some(path.to_string_lossy().into_owned())
+}
+
+/// A field of the request that only this process says.
+fn field_name(options: &Options<'_>, key: &str, found: &mut Findings) -> Option<String> {
+    let node = options.node(key)?;
+    let name = text(node, found)?;
+    is_field_name(name, node.span, found).then(|| name.to_ascii_lowercase())
+}
+
+/// Names of fields, one or a list.
+fn field_names(node: &Node, found: &mut Findings) -> Vec<String> {
+    let mut names = Vec::new();
+    for node in one_or_many(node) {
+        if let Some(name) = text(node, found)
+            && is_field_name(name, node.span, found)
+        {
+            names.push(name.to_ascii_lowercase());
+        }
+    }
+    names
 }
