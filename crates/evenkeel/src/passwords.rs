@@ -1,5 +1,6 @@
 //! Compares passwords with hashes, which is meant to take long: on threads of its own, since a worker
 //! would serve nobody meanwhile. Owns how many are compared at once and how many may wait.
+#![allow(clippy::disallowed_types, reason = "the queue's end is locked by these threads alone")]
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,6 @@ pub(crate) fn start() -> std::io::Result<SyncSender<PasswordCheck>> {
     Ok(sender)
 }
 
-#[allow(clippy::disallowed_types, reason = "see above")]
 fn work(checks: &Mutex<Receiver<PasswordCheck>>) {
     loop {
         let next = checks.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -73,10 +73,10 @@ mod tests {
 
     fn argon2id(password: &str) -> String {
         use argon2::password_hash::{PasswordHasher as _, SaltString};
-        let params = argon2::Params::new(64, 1, 1, None).unwrap();
+        let params = argon2::Params::new(64, 1, 1, None).expect("they are valid");
         let argon2 =
             argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let salt = SaltString::from_b64("c29tZXNhbHRzb21lc2FsdA").unwrap();
-        argon2.hash_password(password.as_bytes(), &salt).unwrap().to_string()
+        let salt = SaltString::from_b64("c29tZXNhbHRzb21lc2FsdA").expect("it is one");
+        argon2.hash_password(password.as_bytes(), &salt).expect("it can be hashed").to_string()
     }
 }

@@ -129,8 +129,11 @@ pub(crate) fn start(
     let passwords = passwords::start().map_err(|e| cannot_control(&e))?;
     let (documents, wanted_documents) = mailbox::channel(DOCUMENTS_WANTED_MAX);
     let (limits, shared_takes) = mailbox::channel(SHARED_TAKES_MAX);
-    let services =
-        Services { passwords: Some(passwords), documents: Some(documents), limits: limits::offered(limits) };
+    let services = Services {
+        passwords: Some(passwords),
+        documents: Some(documents),
+        limits: limits::offered(limits),
+    };
     let addresses = first.addresses.into_iter().collect();
     if !first.servers.is_empty() {
         config = wanted.with_first(first.servers);

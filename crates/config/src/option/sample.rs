@@ -98,6 +98,7 @@ fn environment(name: &str) -> Option<String> {
     match name {
         "STICKY_KEY" => Some("07".repeat(32)),
         "VALKEY_PASSWORD" => Some("secret".to_owned()),
+        "PARTNER_KEY" | "TOKEN_SECRET" => Some("long-enough-to-be-another".to_owned()),
         "ADMIN_TOKEN" => Some("long-enough-to-be-one".to_owned()),
         _ => None,
     }

@@ -28,11 +28,14 @@ pub(super) struct ExternalAuth {
     remembered: Cache<[u8; 32], (Instant, Word)>,
 }
 
+/// A field's name and value.
+type Told = (Box<[u8]>, Box<[u8]>);
+
 /// What was said.
 #[derive(Clone)]
 enum Word {
     /// Yes, and these fields for servers.
-    Yes(Arc<[(Box<[u8]>, Box<[u8]>)]>),
+    Yes(Arc<[Told]>),
     No(Arc<Reply>),
 }
 
