@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-fn write(directory: &Path, name: &str, text: &str) -> io::Result<String> {
+pub(crate) fn write(directory: &Path, name: &str, text: &str) -> io::Result<String> {
     let path = directory.join(name);
     std::fs::write(&path, text)?;
     Ok(path.display().to_string())

@@ -11,6 +11,7 @@ mod idle;
 mod install;
 mod load;
 mod slow;
+mod streams;
 mod throughput;
 
 use std::io;
@@ -37,7 +38,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
     /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, tls64, tls100k, handshake, h2, idle, idletls, routes,
-    /// servers, slow)
+    /// servers, slow, tcp1m, tcpsmall, tcpconnect, redis)
     #[arg(long)]
     scenario: Vec<String>,
     /// Write the results here too, as JSON
@@ -95,6 +96,7 @@ fn is_scenario(name: &str) -> bool {
         || [growth::ROUTES, growth::SERVERS].iter().any(|growth| growth.is_called(name))
         || ENCRYPTED.iter().any(|encrypted| encrypted.0 == name)
         || ["idle", "idletls", "slow"].contains(&name)
+        || streams::is_scenario(name)
 }
 
 fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
@@ -109,6 +111,7 @@ fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
     if arguments.wants(|name| name == "slow") {
         results.extend(slow::run(arguments, place)?);
     }
+    streams::run(arguments, place, BACKEND, &mut results)?;
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", Value::from(results)))?;
     }

@@ -1,10 +1,11 @@
 //! HTTP/1.1 bytes ↔ messages (RFC 9110, RFC 9112), what frames of HTTP/2 cost (RFC 9113), and which
-//! of HTTP/3 may come (RFC 9114). No sockets, no clock; the caller owns the buffers, and a head is an
+//! of HTTP/3 may come (RFC 9114); what begins a connection: a header of the PROXY protocol, a ClientHello. No sockets, no clock; the caller owns the buffers, and a head is an
 //! index into them.
 #![forbid(unsafe_code)]
 
 pub mod chunked;
 pub mod claims;
+pub mod client_hello;
 pub mod cookie;
 pub mod fields;
 mod framing;
@@ -16,6 +17,7 @@ mod lines;
 pub mod message;
 pub mod path;
 pub mod plant;
+pub mod proxy_protocol;
 pub mod query;
 pub mod request;
 pub mod response;

@@ -14,6 +14,7 @@ use evenkeel_runtime as runtime;
 use crate::counters::WorkerCounters;
 use crate::http::exchange::Exchange;
 use crate::tls::Alpn;
+use crate::worker::Worker;
 
 /// A block is handed over when it is this long, or a moment later.
 const BLOCK: usize = 32 * 1024;
@@ -34,6 +35,25 @@ pub(crate) struct Logging {
 impl Logging {
     pub(crate) fn compile(settings: &AccessLog) -> Self {
         Self { format: settings.format, to: settings.to.clone(), sample: settings.sample }
+    }
+
+    /// Writes one line, if it is among those that are to be written: all about what failed are.
+    pub(crate) fn write(
+        &self,
+        worker: &Worker,
+        has_failed: bool,
+        line: impl FnOnce(&mut String, LogFormat, &Stamp),
+    ) {
+        let is_chosen =
+            has_failed || self.sample >= 1.0 || worker.rng.borrow_mut().unit_f64() < self.sample;
+        if is_chosen {
+            let time = Stamp::of(runtime::wall_clock());
+            worker.logs.write(&self.to, |out| {
+                let mut text = String::with_capacity(512);
+                line(&mut text, self.format, &time);
+                out.extend_from_slice(text.as_bytes());
+            });
+        }
     }
 }
 
@@ -93,20 +113,10 @@ pub(crate) fn record(exchange: &Exchange<'_>, now: Instant) {
         return;
     };
     let worker = &exchange.connection.worker;
-    let chosen = exchange.failure.is_some()
-        || logging.sample >= 1.0
-        || worker.rng.borrow_mut().unit_f64() < logging.sample;
-    if chosen {
-        let time = Stamp::of(runtime::wall_clock());
-        worker.logs.write(&logging.to, |out| {
-            let mut line = String::with_capacity(512);
-            match logging.format {
-                LogFormat::Json => write_json(&mut line, exchange, &time, now),
-                LogFormat::Text => write_text(&mut line, exchange, &time, now),
-            }
-            out.extend_from_slice(line.as_bytes());
-        });
-    }
+    logging.write(worker, exchange.failure.is_some(), |line, format, time| match format {
+        LogFormat::Json => write_json(line, exchange, time, now),
+        LogFormat::Text => write_text(line, exchange, time, now),
+    });
 }
 
 fn write_json(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Instant) {
@@ -182,7 +192,7 @@ fn write_text(line: &mut String, exchange: &Exchange<'_>, time: &Stamp, now: Ins
 
 /// Whatever a client sends, a line stays one line of plain ASCII: control characters, quotes and
 /// everything beyond ASCII (which may turn text around on a terminal) are escaped as JSON does.
-fn escape(line: &mut String, value: &[u8]) {
+pub(crate) fn escape(line: &mut String, value: &[u8]) {
     let value = value.get(..TEXT_MAX).unwrap_or(value);
     for character in String::from_utf8_lossy(value).chars() {
         match character {
@@ -199,7 +209,7 @@ fn escape(line: &mut String, value: &[u8]) {
 }
 
 /// A moment in UTC, written as RFC 3339 has it, to the millisecond.
-struct Stamp {
+pub(crate) struct Stamp {
     day: u64,
     millis: u64,
 }

@@ -311,6 +311,13 @@ impl Connection {
         self.worker.drain.get().or_else(|| self.state.entrance.drain())
     }
 
+    /// Its listener speaks HTTP.
+    pub(crate) fn is_http(&self) -> bool {
+        self.serving().is_some_and(|(generation, id)| {
+            generation.snapshot.listener(id).is_some_and(|l| l.config.kind.is_http())
+        })
+    }
+
     /// Whether it is encrypted between the client and here.
     pub(crate) fn is_secure(&self) -> bool {
         self.tls.get().is_some()

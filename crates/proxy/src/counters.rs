@@ -142,7 +142,12 @@ pub struct ServerCounters {
     pub reused: Counter,
     /// Kept connections found dead when used, and replaced without the client noticing.
     pub stale: Counter,
-    /// From the request's first byte out to the response head.
+    /// Bytes of connections that are not HTTP, to it.
+    pub bytes_sent: Counter,
+    /// The same, from it.
+    pub bytes_received: Counter,
+    /// From the request's first byte out to the response head; of a connection that is not HTTP, until
+    /// it stood.
     pub latency: Histogram,
 }
 
@@ -212,6 +217,8 @@ pub struct WorkerCounters {
     pub handshakes_resumed: Counter,
     /// Those that did not: too slow, refused, broken, or no TLS at all.
     pub handshakes_failed: Counter,
+    /// Connections that were not HTTP and have ended.
+    pub sessions: Counter,
     /// Bytes received from clients in bodies.
     pub body_bytes_in: Counter,
     /// Bytes sent to clients.

@@ -142,10 +142,17 @@ impl Generation {
     }
 }
 
+/// Connections kept for later. One that began with a header about its client is no other's.
+fn kept_most(settings: &PoolSettings) -> usize {
+    match settings.config.proxy_protocol {
+        Some(_) => 0,
+        None => settings.config.keep_alive.idle_max as usize,
+    }
+}
+
 impl PoolState {
     fn new(settings: &PoolSettings, shared: &Arc<SharedPool>, seed: u64) -> Self {
         let algorithm = crate::balance::algorithm(&settings.config.balance);
-        let keep = &settings.config.keep_alive;
         Self {
             name: settings.config.name.as_str().into(),
             settings: RefCell::default(),
@@ -153,7 +160,7 @@ impl PoolState {
             connections_max: Cell::new(None),
             by_hash: RefCell::default(),
             balancer: RefCell::new(Pool::new(shared.clone(), algorithm, seed)),
-            idle: RefCell::new(ConnPool::new(keep.idle_max as usize)),
+            idle: RefCell::new(ConnPool::new(kept_most(settings))),
             links: Rc::default(),
             known: RefCell::new(Vec::new()),
         }
@@ -193,7 +200,7 @@ impl PoolState {
             by_hash.extend(balancer.servers().ids().filter_map(|id| Some((hash(id)?, id))));
         }
         let mut idle = self.idle.borrow_mut();
-        idle.keep_most(settings.config.keep_alive.idle_max as usize);
+        idle.keep_most(kept_most(settings));
         let forgets = plant::is(Bug::ReuseOfAnotherServer);
         idle.keep_of(|id| forgets || balancer.server(id).is_some());
         self.links.keep_of(|id| balancer.server(id).is_some());

@@ -25,6 +25,7 @@ mod http;
 mod layer4;
 pub mod listener;
 pub mod policy;
+mod proxy_header;
 pub mod route;
 mod rules;
 pub mod services;

@@ -85,6 +85,11 @@ pub struct ListenerSettings {
 }
 
 impl ListenerSettings {
+    /// Whether a client may make one more connection now.
+    pub(crate) fn admits(&self, client: IpAddr) -> bool {
+        self.connection_rate.as_ref().is_none_or(|rate| rate.admits(client))
+    }
+
     /// Whether `peer` may say who its client is.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();

@@ -2,9 +2,10 @@
 //! the two meet; a build without the feature `sim` has nothing to choose between.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::os;
 use crate::pipe::Pipe;
@@ -16,11 +17,14 @@ use crate::sim;
 pub struct ConnectOptions {
     /// Small writes leave at once.
     pub nodelay: bool,
+    /// The address that the other end sees, though it is not ours (`IP_TRANSPARENT`; any port): needs
+    /// root or CAP_NET_ADMIN, and answers that are routed through this machine.
+    pub source: Option<IpAddr>,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { nodelay: true }
+        Self { nodelay: true, source: None }
     }
 }
 
@@ -137,6 +141,28 @@ impl TcpStream {
     #[inline]
     pub fn has_input(&self) -> bool {
         on!(self, stream => stream.has_input())
+    }
+
+    /// Looks at the first bytes without taking them; ready once there are more than `beyond`, or as many
+    /// as will ever come.
+    #[inline]
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        beyond: usize,
+    ) -> Poll<io::Result<usize>> {
+        on!(self, stream => stream.poll_peek(cx, buffer, beyond))
+    }
+
+    /// The kernel asks after this much silence, in whole seconds, whether the other end is still there;
+    /// of one that is not the connection breaks within the same time again.
+    pub fn keep_alive(&self, after: Duration) {
+        match &self.0 {
+            Stream::Os(stream) => stream.keep_alive(after),
+            #[cfg(feature = "sim")]
+            Stream::Sim(_) => {}
+        }
     }
 
     /// Ends this half of the connection (FIN).

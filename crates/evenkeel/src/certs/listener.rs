@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    Acme, CertificateFiles, ClientAuth, HostMatch, Listener, ListenerTls, Match, Protocols,
+    Acme, CertificateFiles, ClientAuth, HostMatch, Listener, ListenerKind, ListenerTls, Match,
+    Protocols,
 };
 use evenkeel_proxy::tls::{
     self, Certificate, Certificates, ServerParts, ServerTls, TicketSecret, Tickets,
@@ -38,12 +39,21 @@ pub(super) struct ListenerKeys {
 struct MadeOf {
     tls: ListenerTls,
     protocols: Protocols,
+    alpn: Vec<String>,
     /// Where certificates from the authority are kept.
     storage: Option<PathBuf>,
     /// Answers to it that are shown; one that is there has its place to itself.
     challenges: Vec<usize>,
     /// Of the files' bytes.
     digest: u64,
+}
+
+/// What is agreed to by ALPN that is not HTTP.
+fn alpn(listener: &Listener) -> &[String] {
+    match &listener.kind {
+        ListenerKind::Tcp(tcp) => &tcp.alpn,
+        _ => &[],
+    }
 }
 
 /// The files that `tls` names, and those in which certificates for its names are kept.
@@ -82,6 +92,7 @@ pub(super) fn renewed(
     let is_as_configured = |known: &&Arc<ListenerKeys>| {
         known.made_of.tls == *settings
             && known.made_of.protocols == listener.protocols
+            && known.made_of.alpn == alpn(listener)
             && known.made_of.storage == storage
             && known.made_of.challenges == places
     };
@@ -93,6 +104,7 @@ pub(super) fn renewed(
     let made_of = MadeOf {
         tls: settings.clone(),
         protocols: listener.protocols,
+        alpn: alpn(listener).to_vec(),
         storage: storage.clone(),
         challenges: places.clone(),
         digest: read.digest(),
@@ -212,6 +224,7 @@ fn parts(
         certificates: Arc::new(shown),
         min_version: settings.min_version,
         protocols: listener.protocols,
+        alpn: alpn(listener).to_vec(),
         client_auth,
         tickets: tickets.map(Arc::new),
     };

@@ -4,6 +4,7 @@
 use evenkeel_config::{Config, Loaded, Report};
 
 use super::ConfigArgument;
+use super::kernel::Kernel;
 use crate::failure::{Exit, Failure};
 use crate::{certs, sources, terminal};
 
@@ -34,6 +35,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let Loaded { config, warnings, .. } = loaded.map_err(|report| refused(&report))?;
     print_warnings(&warnings);
+    for advice in Kernel::running().advice(&config) {
+        terminal::print_error(&format!("advice: {advice}\n"));
+    }
     let name = arguments.config.path.display().to_string();
     terminal::print(&match arguments {
         Arguments { effective: true, .. } => evenkeel_config::effective(&config),

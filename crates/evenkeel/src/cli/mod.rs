@@ -4,6 +4,7 @@
 mod cert;
 mod check;
 mod client;
+mod kernel;
 mod order;
 mod run;
 mod status;

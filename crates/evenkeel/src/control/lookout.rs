@@ -145,6 +145,8 @@ impl Lookout {
             };
             let keys = settings.tls.clone().filter(|_| tls == settings.config.tls.as_ref());
             let (pool, check) = (Arc::from(settings.config.name.as_str()), Arc::new(check.clone()));
+            let out = settings.config.proxy_protocol.as_ref().filter(|out| out.checks);
+            let header = out.map(|out| out.version);
             let members = settings.config.servers.iter().zip(&settings.targets).zip(servers);
             for ((server, target), shared) in members {
                 let elsewhere = server.check.as_ref();
@@ -157,6 +159,7 @@ impl Lookout {
                     elsewhere,
                     check: check.clone(),
                     keys: keys.clone(),
+                    header,
                     shared: shared.standing.clone(),
                 };
                 // Without an address it gets no requests either; it is not well, nor ill.

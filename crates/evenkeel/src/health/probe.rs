@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_config::model::{HealthCheck, Probe};
+use evenkeel_codec::proxy_protocol;
+use evenkeel_config::model::{HealthCheck, Probe, ProxyProtocolVersion};
 use evenkeel_proxy::tls::ClientTls;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -43,6 +45,8 @@ pub(super) struct Aim {
     pub(super) host: Box<str>,
     /// Where the check goes, with its port; tried in turn until one takes a connection.
     pub(super) addresses: Arc<[SocketAddr]>,
+    /// It expects a header of the PROXY protocol: the check says that it is nobody's.
+    pub(super) header: Option<ProxyProtocolVersion>,
 }
 
 impl Aim {
@@ -137,11 +141,28 @@ pub(super) async fn connect(aim: &Aim) -> Result<TcpStream, Miss> {
     let mut miss = Miss::Failed(format!("`{}` has no address", aim.host));
     for address in aim.addresses.iter() {
         match TcpStream::connect(*address).await {
-            Ok(stream) => return Ok(stream),
+            Ok(mut stream) => {
+                let header = header(aim.header);
+                stream.write_all(&header).await.map_err(|e| blame("cannot send", &e))?;
+                return Ok(stream);
+            }
             Err(error) => miss = blame("cannot connect", &error),
         }
     }
     Err(miss)
+}
+
+/// What a server is told that expects to be told whose a connection is.
+fn header(version: Option<ProxyProtocolVersion>) -> Vec<u8> {
+    let mut header = Vec::new();
+    match version {
+        None => {}
+        Some(ProxyProtocolVersion::V1) => proxy_protocol::write_v1(&mut header, None),
+        Some(ProxyProtocolVersion::V2) => {
+            proxy_protocol::write_v2(&mut header, &proxy_protocol::Outgoing::default());
+        }
+    }
+    header
 }
 
 /// Whose fault an error of a socket or process is.

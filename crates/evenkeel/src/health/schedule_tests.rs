@@ -36,6 +36,7 @@ fn target(address: SocketAddr, check: &Arc<HealthCheck>) -> Target {
         elsewhere: None,
         check: check.clone(),
         keys: None,
+        header: None,
         shared: SharedServer::new(&SharedPool::new(runtime::now())),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_balancer::SharedServer;
-use evenkeel_config::model::{Address, HealthCheck};
+use evenkeel_config::model::{Address, HealthCheck, ProxyProtocolVersion};
 
 use evenkeel_proxy::tls::ClientTls;
 
@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) check: Arc<HealthCheck>,
     /// Those of its pool, if the check speaks TLS as the pool does.
     pub(crate) keys: Option<Arc<ClientTls>>,
+    /// What its checks begin with.
+    pub(crate) header: Option<ProxyProtocolVersion>,
     /// Where the verdict is written.
     pub(crate) shared: Arc<SharedServer>,
 }
@@ -59,6 +61,8 @@ impl Target {
             server: self.server.clone(),
             host: host.into(),
             addresses: addresses.iter().map(at).collect(),
+            // Elsewhere there is another protocol.
+            header: self.header.filter(|_| port.is_none() && self.elsewhere.is_none()),
         }
     }
 }

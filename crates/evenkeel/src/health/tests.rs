@@ -21,6 +21,7 @@ fn aim(address: SocketAddr) -> Aim {
         server: address.to_string().into(),
         host: address.ip().to_string().into(),
         addresses: [address].into(),
+        header: None,
     }
 }
 

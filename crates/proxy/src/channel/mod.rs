@@ -60,6 +60,15 @@ impl Channel {
         }
     }
 
+    /// The TCP connection that it is on, if it is one.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.tcp()),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn peer_addr(&self) -> SocketAddr {
         on!(self, stream => stream.peer_addr())

@@ -23,6 +23,7 @@ use crate::http::upstream::connect::{self, Progress};
 use crate::http::upstream::links;
 use crate::http::upstream::{self, Arrived, Attempt, Flight, Verdict};
 use crate::http::{forwarded, grpc, tries};
+use crate::proxy_header;
 use crate::snapshot::PoolSettings;
 
 /// One of the two.
@@ -183,8 +184,12 @@ fn opening(
     let counted = connect::count(lease)?;
     let (worker, known) = (exchange.connection.worker.clone(), lease.known().clone());
     let tls = settings.tls.clone();
+    let header = settings.config.proxy_protocol.as_ref();
+    let header = header.map(|out| proxy_header::write_for(out, exchange));
     Ok(Box::pin(async move {
-        let opened = connect::open(&worker, tls.as_deref(), &known, &progress, true).await;
+        let how = connect::Way::new(tls.as_deref(), true);
+        let how = connect::Way { header: header.as_deref(), ..how };
+        let opened = connect::open(&worker, how, &known, &progress).await;
         opened.map(|channel| (channel, Some(counted)))
     }))
 }

@@ -12,6 +12,7 @@ use evenkeel_balancer::Unavailable;
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_runtime::{self as runtime, Timer};
 
+use crate::connection::ConnectionState;
 use crate::failure::{Failure, Reason};
 use crate::generation::{Leased, PoolState};
 use crate::http::body::Pump;
@@ -92,6 +93,35 @@ impl Drop for Place<'_> {
             self.queue.call_first(); // there may be room for more than one
         }
     }
+}
+
+/// Waits in line, at most for `most`, until `lease` says that a server has room; whatever waits is no
+/// exchange.
+pub(crate) async fn wait_in_line(
+    pool: &PoolState,
+    most: Duration,
+    state: &ConnectionState,
+    lease: impl Fn() -> Result<Leased, Unavailable>,
+) -> Result<Leased, Failure> {
+    let Some(_counted) = pool.wait() else { return Err(Failure::new(Reason::QueueFull)) };
+    let place = Place::last(&pool.queue);
+    state.allow_until(runtime::now() + most);
+    let look_again = Timer::new();
+    poll_fn(|cx| {
+        while place.is_first() {
+            match lease() {
+                Err(Unavailable::Saturated) => {}
+                found => return Poll::Ready(found.map_err(Failure::from)),
+            }
+            look_again.set(runtime::now() + LOOK_AGAIN);
+            if look_again.poll_expired(cx).is_pending() {
+                break;
+            }
+        }
+        place.register(cx);
+        state.timer.poll_expired(cx).map(|()| Err(Failure::new(Reason::QueueTimeout)))
+    })
+    .await
 }
 
 /// Waits until a server has room; it is leased then.

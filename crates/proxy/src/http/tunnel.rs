@@ -3,13 +3,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use evenkeel_codec::plant::{self, Bug};
 use evenkeel_runtime as runtime;
 
-use crate::buffer::{Buffer, Stock};
 use crate::channel::Channel;
 use crate::connection::Phase;
 use crate::failure::Reason;
@@ -20,6 +18,7 @@ use crate::http::forwarded::{self, Framing};
 use crate::http::interim;
 use crate::http::relay::End;
 use crate::http::upstream::Answer;
+use crate::layer4::direction::Direction;
 
 /// Confirms the upgrade to the client and becomes a tunnel.
 pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &mut Pump) -> End {
@@ -47,15 +46,13 @@ pub(crate) async fn open(exchange: &mut Exchange<'_>, answer: Answer, request: &
     let early = std::mem::take(&mut exchange.buffer);
     let client = &exchange.connection.stream;
     let server = &connection.stream;
-    let mut up = Direction { buffer: Some(early), ..Direction::default() };
-    let mut down = Direction { buffer: Some(buffer), ..Direction::default() };
+    let mut up = Direction::beginning_with(early);
+    let mut down = Direction::beginning_with(buffer);
     let result = run(exchange, client, server, &mut up, &mut down, idle).await;
     exchange.body_bytes_in = up.moved;
     exchange.bytes_out = exchange.bytes_out.saturating_add(down.moved);
     for direction in [up, down] {
-        if let Some(buffer) = direction.buffer {
-            worker.stock.give(buffer);
-        }
+        direction.release(&worker.stock);
     }
     match result {
         Ok(()) => End::Complete(Next::Close),
@@ -78,8 +75,8 @@ async fn run(
         let sent = up.poll(cx, client, server, stock);
         let received = down.poll(cx, server, client, stock);
         for direction in [sent, received] {
-            if let Poll::Ready(Err(error)) = direction {
-                return Poll::Ready(Err(error));
+            if let Poll::Ready(Err(_)) = direction {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
         }
         if up.ended && down.ended {
@@ -92,63 +89,4 @@ async fn run(
         state.timer.poll_expired(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
-}
-
-/// One way of a tunnel.
-#[derive(Default)]
-struct Direction {
-    buffer: Option<Buffer>,
-    moved: u64,
-    source_ended: bool,
-    ended: bool,
-}
-
-impl Direction {
-    /// Moves what can be moved; ready when this way has ended.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &Channel,
-        to: &Channel,
-        stock: &Stock,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            if self.ended {
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(buffer) = &mut self.buffer {
-                while !buffer.is_empty() {
-                    match ready!(to.poll_write(cx, buffer.filled()))? {
-                        0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        written => {
-                            buffer.consume(written);
-                            self.moved = self.moved.saturating_add(written as u64);
-                        }
-                    }
-                }
-            }
-            if self.source_ended {
-                self.ended = true;
-                if plant::is(Bug::HalfCloseIsLost) {
-                    return Poll::Pending;
-                }
-                return Poll::Ready(to.shutdown_write()); // half-close is carried over
-            }
-            if let Some(buffer) = self.buffer.take() {
-                stock.give(buffer);
-            }
-            ready!(from.poll_readable(cx))?;
-            let mut buffer = stock.take();
-            match from.poll_read(cx, buffer.spare()) {
-                Poll::Ready(Ok(0)) => self.source_ended = true,
-                Poll::Ready(Ok(read)) => buffer.extend(read),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    stock.give(buffer);
-                    return Poll::Pending;
-                }
-            }
-            self.buffer = Some(buffer);
-        }
-    }
 }

@@ -22,6 +22,8 @@ use crate::channel::Channel;
 use crate::connection::{self, Connection};
 use crate::failure::Reason;
 use crate::http::{downstream, local_reply};
+use crate::layer4;
+use crate::proxy_header::{self, Expected};
 use crate::tls::ServerTls;
 use crate::worker::{Command, Handover, Worker};
 
@@ -110,18 +112,28 @@ fn admit(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream, peer: 
     worker.counters.accepted.add(1);
     let Some((generation, id)) = entrance.serving(worker) else { return };
     let Some(listener) = generation.snapshot.listener(id) else { return };
-    if listener.connection_rate.as_ref().is_some_and(|rate| !rate.admits(peer.ip())) {
+    // Of who speaks for others, each client is counted once it is known.
+    let limit = match Expected::of(listener, peer) {
+        Expected::Yes => None,
+        Expected::No => Some(listener.config.limits.connections_per_ip),
+        Expected::Refused => {
+            worker.counters.refused.add(1);
+            tracing::debug!(%peer, "refused: nobody believes its header of the PROXY protocol");
+            return;
+        }
+    };
+    if limit.is_some() && !listener.admits(peer.ip()) {
         worker.counters.refused.add(1);
         tracing::debug!(client = %peer.ip(), "refused: connections too fast");
-        if listener.config.tls.is_none() {
+        if listener.config.tls.is_none() && listener.config.kind.is_http() {
             local_reply::refuse(&stream, Reason::ConnectionRate);
         }
         return;
     }
-    if !worker.shared.clients.enter(peer.ip(), listener.config.limits.connections_per_ip) {
+    if !worker.shared.clients.enter(peer.ip(), limit.unwrap_or(u32::MAX)) {
         worker.counters.refused.add(1);
         tracing::debug!(client = %peer.ip(), "refused: too many connections");
-        if listener.config.tls.is_none() {
+        if listener.config.tls.is_none() && listener.config.kind.is_http() {
             local_reply::refuse(&stream, Reason::TooManyConnections); // else nobody could read it
         }
         return;
@@ -232,8 +244,31 @@ fn start(worker: &Rc<Worker>, entrance: &Rc<Entrance>, stream: TcpStream) {
             }
         },
     };
-    let connection = Connection::new(worker.clone(), channel, entrance.clone(), runtime::now());
-    runtime::spawn(downstream::serve(connection));
+    let (is_http, expected) = serving(worker, entrance, peer);
+    let mut connection = Connection::new(worker.clone(), channel, entrance.clone(), runtime::now());
+    match (expected, is_http) {
+        (Expected::No, true) => runtime::spawn(downstream::serve(connection)),
+        (Expected::No, false) => runtime::spawn(layer4::serve(connection)),
+        _ => runtime::spawn(async move {
+            if !Box::pin(proxy_header::receive(&mut connection)).await {
+                return connection.stream.abort();
+            }
+            match is_http {
+                true => downstream::serve(connection).await,
+                false => layer4::serve(connection).await,
+            }
+        }),
+    };
+}
+
+/// Whether a connection is one of HTTP, and what it begins with.
+fn serving(worker: &Worker, entrance: &Entrance, peer: SocketAddr) -> (bool, Expected) {
+    let serving = entrance.serving(worker);
+    let listener = serving.as_ref().and_then(|(generation, id)| generation.snapshot.listener(*id));
+    match listener {
+        Some(listener) => (listener.config.kind.is_http(), Expected::of(listener, peer)),
+        None => (true, Expected::No),
+    }
 }
 
 /// How a listener's connections are kept secret.

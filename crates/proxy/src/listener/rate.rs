@@ -31,7 +31,7 @@ impl ConnectionRate {
     }
 
     /// Counts a new connection; whether it may be made.
-    pub(super) fn admits(&self, peer: IpAddr) -> bool {
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
         let mut key = Vec::with_capacity(24);
         put_network(&mut key, peer, ADDRESS);
         self.0.take(&key, runtime::now()).allowed

@@ -30,6 +30,8 @@ pub struct ClientTls {
     pub config: Arc<ClientConfig>,
     /// The same, offering HTTP/1 alone.
     h1: Arc<ClientConfig>,
+    /// The same, offering nothing.
+    raw: Arc<ClientConfig>,
     /// The name asked for and verified, instead of the server's own.
     pub name: Option<ServerName<'static>>,
     /// HTTP/2 it must be.
@@ -58,6 +60,17 @@ pub enum Trust {
     Roots(RootCertStore),
     /// Nobody's is needed: whoever answers is the server.
     Anyone,
+}
+
+/// What a server is offered by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// What the pool speaks.
+    Pool,
+    /// HTTP/1, whatever the pool would rather speak.
+    Http1,
+    /// Nothing: what is spoken is the client's business.
+    Nothing,
 }
 
 impl ClientTls {
@@ -96,20 +109,25 @@ impl ClientTls {
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
         let mut h1 = config.clone();
         h1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (config, h1) = (Arc::new(config), Arc::new(h1));
-        Ok(Self { config, h1, name, needs_h2: protocol == PoolProtocol::H2 })
+        let mut raw = config.clone();
+        raw.alpn_protocols = Vec::new();
+        let (config, h1, raw) = (Arc::new(config), Arc::new(h1), Arc::new(raw));
+        Ok(Self { config, h1, raw, name, needs_h2: protocol == PoolProtocol::H2 })
     }
 
-    /// A connection to a server of this name, before its handshake. With `h1`, other versions of HTTP
-    /// are not offered.
+    /// A connection to a server of this name, before its handshake.
     pub(crate) fn connect(
         &self,
         tcp: TcpStream,
         own: Option<&ServerName<'static>>,
-        h1: bool,
+        offer: Offer,
     ) -> Result<TlsStream, Complaint> {
         let name = self.name_of(own)?;
-        let config = if h1 { &self.h1 } else { &self.config };
+        let config = match offer {
+            Offer::Pool => &self.config,
+            Offer::Http1 => &self.h1,
+            Offer::Nothing => &self.raw,
+        };
         let session = ClientConnection::new(config.clone(), name.clone());
         let session = session.map_err(|error| Complaint::of(&error))?;
         Ok(TlsStream::new(tcp, session.into()))

@@ -21,7 +21,7 @@ use evenkeel_config::model::ForwardedCertificate;
 
 pub use self::certificates::{ACME_TLS, Certificate, Certificates};
 pub use self::client::{ClientSettings, ClientTls, Trust};
-pub(crate) use self::client::{Complaint, refusal};
+pub(crate) use self::client::{Complaint, Offer, refusal};
 pub use self::identity::Identity;
 pub(crate) use self::identity::Shown;
 pub use self::server::{ServerParts, ServerTls, client_verifier, provider};

@@ -36,6 +36,8 @@ pub struct ServerParts {
     pub min_version: TlsVersion,
     /// What is offered by ALPN (RFC 7301).
     pub protocols: Protocols,
+    /// What is agreed to besides, of listeners that do not speak HTTP.
+    pub alpn: Vec<String>,
     /// Who checks what clients show; nobody if they are not asked.
     pub client_auth: Option<Arc<dyn ClientCertVerifier>>,
     /// How sessions are resumed; not at all without.
@@ -132,6 +134,7 @@ fn offered(parts: &ServerParts) -> Vec<Vec<u8>> {
     if parts.protocols.h1 {
         all.extend([&b"http/1.1"[..], b"http/1.0"]);
     }
+    all.extend(parts.alpn.iter().map(String::as_bytes));
     if parts.certificates.has_challenges() {
         all.push(ACME_TLS);
     }

@@ -3,14 +3,14 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, SocketFlags, acceptfrom_with, sendmsg};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -19,6 +19,9 @@ use crate::tcp::ConnectOptions;
 
 /// Kernel's queue of connections waiting to be accepted; capped by `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// Questions without an answer after which a peer is taken for gone.
+const KEEPALIVE_PROBES: u64 = 4;
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
@@ -59,6 +62,9 @@ impl TcpStream {
         )?;
         if options.nodelay {
             socket.set_tcp_nodelay(true)?;
+        }
+        if let Some(source) = options.source {
+            bind_to_foreign(&socket, source)?;
         }
         match socket.connect(&address.into()) {
             Ok(()) => {}
@@ -154,6 +160,38 @@ impl TcpStream {
         }
     }
 
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        beyond: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.io.poll_read_ready(cx))?;
+            match self.io.get_ref().peek(buffer) {
+                Ok(seen) if seen > beyond || seen == buffer.len() => return Poll::Ready(Ok(seen)),
+                // The end has come behind it: this stays ready, so waiting would never end.
+                Ok(seen) if seen == 0 || guard.ready().is_read_closed() => {
+                    return Poll::Ready(Ok(seen));
+                }
+                Ok(_) => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    pub(crate) fn keep_alive(&self, after: Duration) {
+        let seconds = Duration::from_secs(after.as_secs().clamp(1, 32_767));
+        let probe = Duration::from_secs((seconds.as_secs() / KEEPALIVE_PROBES).max(1));
+        let settings = TcpKeepalive::new()
+            .with_time(seconds)
+            .with_interval(probe)
+            .with_retries(KEEPALIVE_PROBES as u32);
+        let _ = SockRef::from(self.io.get_ref()).set_tcp_keepalive(&settings); // it works without
+    }
+
     pub(crate) fn write_now(&self, bytes: &[u8]) {
         let _ = self.io.get_ref().write(bytes);
     }
@@ -226,6 +264,15 @@ impl TcpStream {
             }
         }
     }
+}
+
+/// Takes an address that is not this machine's, and any port.
+fn bind_to_foreign(socket: &Socket, source: IpAddr) -> io::Result<()> {
+    match source {
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
+    }
+    socket.bind(&SocketAddr::new(source, 0).into())
 }
 
 pub(crate) struct TcpListener {

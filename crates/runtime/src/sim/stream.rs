@@ -137,6 +137,25 @@ impl TcpStream {
         Poll::Ready(Ok(taken.len()))
     }
 
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        beyond: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.with(|own, _| {
+            let there = own.received.len().min(buffer.len());
+            if there <= beyond && there < buffer.len() && !own.ended && !own.reset {
+                own.reader = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            for (place, byte) in buffer.iter_mut().zip(&own.received) {
+                *place = *byte;
+            }
+            Poll::Ready(Ok(there))
+        })
+    }
+
     /// Takes up to `max` bytes of what has arrived; none is the end.
     fn poll_take(&self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Vec<u8>>> {
         let short = self.world.happens(self.world.plan.short);

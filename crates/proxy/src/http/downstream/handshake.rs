@@ -24,7 +24,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// Agrees with the client on a TLS session, in time; whether that was possible.
-pub(super) async fn shake_hands(connection: &Connection) -> bool {
+pub(crate) async fn shake_hands(connection: &Connection) -> bool {
     let Channel::Tls(stream) = &connection.stream else { return true };
     let Some((generation, id)) = connection.serving() else { return false };
     let Some(listener) = generation.snapshot.listener(id) else { return false };
@@ -54,7 +54,7 @@ pub(super) async fn shake_hands(connection: &Connection) -> bool {
                 let untold = (untold > 0).then_some(untold);
                 tracing::info!(%client, %listener, name = name.as_deref(), untold, "no TLS session: {why}");
             }
-            if stream.is_plaintext() {
+            if stream.is_plaintext() && connection.is_http() {
                 local_reply::refuse(stream.tcp(), Reason::PlaintextOnTlsPort);
                 linger(connection, stream).await;
             }

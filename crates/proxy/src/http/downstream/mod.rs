@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::tls::Alpn;
 
-pub(crate) use self::handshake::Told;
+pub(crate) use self::handshake::{Told, shake_hands};
 
 /// Serves a connection to its end, or to the panic that ends it and nothing else.
 pub(crate) async fn serve(connection: Connection) {

@@ -16,8 +16,9 @@ use crate::channel::Channel;
 use crate::failure::{Failure, Reason};
 use crate::generation::{KnownServer, Leased};
 use crate::http::exchange::Exchange;
+use crate::proxy_header;
 use crate::snapshot::PoolSettings;
-use crate::tls::{ClientTls, Complaint, TlsStream};
+use crate::tls::{ClientTls, Complaint, Offer, TlsStream};
 use crate::worker::Worker;
 
 /// Connects to the first of the server's addresses that answers. The timeout is for all of them.
@@ -31,7 +32,10 @@ pub(super) async fn connect(
     state.allow_until(limit(exchange, settings));
     let progress = Progress::default();
     let worker = &exchange.connection.worker;
-    let mut opening = pin!(open(worker, settings.tls.as_deref(), lease.known(), &progress, true));
+    let header = settings.config.proxy_protocol.as_ref();
+    let header = header.map(|out| proxy_header::write_for(out, exchange));
+    let way = Way { header: header.as_deref(), ..Way::new(settings.tls.as_deref(), true) };
+    let mut opening = pin!(open(worker, way, lease.known(), &progress));
     let opened = poll_fn(|cx| {
         if let Poll::Ready(opened) = opening.as_mut().poll(cx) {
             return Poll::Ready(Some(opened));
@@ -83,28 +87,48 @@ impl Progress {
     }
 }
 
-/// Tries one address after the other; has no time limit of its own. With `h1`, HTTP/1 is to be spoken
-/// on it whatever the pool would rather.
+/// How a connection to a server is opened.
+pub(crate) struct Way<'o> {
+    pub(crate) tls: Option<&'o ClientTls>,
+    pub(crate) offer: Offer,
+    /// What is said before anything else: a header of the PROXY protocol.
+    pub(crate) header: Option<&'o [u8]>,
+    pub(crate) options: ConnectOptions,
+}
+
+impl<'o> Way<'o> {
+    /// For HTTP. With `h1`, HTTP/1 is to be spoken on it whatever the pool would rather.
+    pub(crate) fn new(tls: Option<&'o ClientTls>, h1: bool) -> Self {
+        let offer = if h1 { Offer::Http1 } else { Offer::Pool };
+        Self { tls, offer, header: None, options: ConnectOptions::default() }
+    }
+}
+
+/// Tries one address after the other; has no time limit of its own.
 pub(crate) async fn open(
     worker: &Worker,
-    tls: Option<&ClientTls>,
+    way: Way<'_>,
     known: &KnownServer,
     progress: &Progress,
-    h1: bool,
 ) -> Result<Channel, Reason> {
-    let options = ConnectOptions::default();
     let mut last = Reason::ConnectFailed;
     for address in known.target.addresses.iter() {
-        let tcp = match TcpStream::connect(*address, &options).await {
+        let tcp = match TcpStream::connect(*address, &way.options).await {
             Ok(tcp) => tcp,
             Err(error) => {
                 last = classify(worker, &error);
                 continue;
             }
         };
-        let Some(tls) = tls else { return Ok(Channel::Plain(tcp)) };
+        if let Some(header) = way.header
+            && write_all(&tcp, header).await.is_err()
+        {
+            last = Reason::ConnectFailed;
+            continue;
+        }
+        let Some(tls) = way.tls else { return Ok(Channel::Plain(tcp)) };
         progress.has_answered(true);
-        match shake_hands(tls, tcp, known, h1).await {
+        match shake_hands(tls, tcp, known, way.offer).await {
             Ok(stream) => return Ok(Channel::Tls(stream)),
             Err(complaint) => {
                 last = complaint.reason;
@@ -120,15 +144,29 @@ async fn shake_hands(
     tls: &ClientTls,
     tcp: TcpStream,
     known: &KnownServer,
-    h1: bool,
+    offer: Offer,
 ) -> Result<Box<TlsStream>, Complaint> {
-    let stream = Box::new(tls.connect(tcp, known.target.name.as_ref(), h1)?);
+    let stream = Box::new(tls.connect(tcp, known.target.name.as_ref(), offer)?);
     let shaken = poll_fn(|cx| stream.poll_handshake(cx)).await;
     shaken.map_err(|error| Complaint::of_io(&error))?;
+    if offer == Offer::Nothing {
+        return Ok(stream);
+    }
     match tls.complain(&stream) {
         Some(complaint) => Err(complaint),
         None => Ok(stream),
     }
+}
+
+/// A few bytes, which a connection that nothing was written to takes at once.
+async fn write_all(tcp: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match poll_fn(|cx| tcp.poll_write(cx, bytes)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = bytes.get(written..).unwrap_or_default(),
+        }
+    }
+    Ok(())
 }
 
 /// A connection that has just been opened, or a stream of one that is counted already.

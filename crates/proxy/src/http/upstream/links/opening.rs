@@ -19,7 +19,7 @@ use super::{Links, h2};
 use crate::channel::Channel;
 use crate::failure::Reason;
 use crate::generation::KnownServer;
-use crate::http::upstream::connect::{self, Progress};
+use crate::http::upstream::connect::{self, Progress, Way};
 use crate::snapshot::PoolSettings;
 use crate::worker::Worker;
 
@@ -155,7 +155,8 @@ async fn open(
         let (link, driver) = h3::begin(worker, known, settings, counted, progress).await?;
         return Ok(Opened::H3(link, driver));
     }
-    let channel = connect::open(worker, settings.tls.as_deref(), known, progress, false).await?;
+    let way = Way::new(settings.tls.as_deref(), false);
+    let channel = connect::open(worker, way, known, progress).await?;
     if settings.config.protocol == PoolProtocol::Auto && !takes_h2(&channel) {
         return Ok(Opened::Plain(Plain { channel, counted }));
     }
