@@ -86,6 +86,8 @@ fn what_only_http_has_is_refused_with_what_to_write_instead() {
 #[test]
 fn the_proxy_protocol_is_believed_from_nobody_by_default() {
     refused("proxy_protocol: accept", "believes nobody");
+    let listener = "proxy_protocol: accept, trusted_proxies: 10.0.0.0/8, protocols: [h1, h3], tls: { certificates: [ { cert: c, key: k } ] }";
+    refused(listener, "QUIC carries no such header");
     refused("tcp: { to: a }, trusted_proxies: 10.0.0.0/8", "nobody is asked");
     let config = read("proxy_protocol: require, trusted_proxies: 10.0.0.0/8").unwrap();
     assert_eq!(config.listeners[0].proxy_protocol, ProxyProtocolIn::Require);

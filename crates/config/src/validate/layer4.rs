@@ -222,6 +222,11 @@ pub(super) fn proxy_protocol_out(
 /// What only the whole shows.
 pub(super) fn check(config: &Config, scope: &Scope, found: &mut Findings) {
     for (at, listener) in config.listeners.iter().enumerate() {
+        if listener.proxy_protocol != ProxyProtocolIn::Off && listener.protocols.h3 {
+            let message =
+                "`proxy_protocol` and `h3` do not go together: QUIC carries no such header";
+            found.error("bad-value", scope.listeners.span(at), message);
+        }
         if !listener.kind.is_http() {
             check_listener(config, listener, scope.listeners.span(at), found);
         }

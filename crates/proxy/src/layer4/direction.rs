@@ -135,7 +135,7 @@ impl Direction {
             self.settle(stock);
             match Pipe::take() {
                 Ok(pipe) => self.held = Held::Pipe(pipe, 0),
-                Err(_) => self.is_bulk = false, // no descriptor for one: it is copied
+                Err(_) => (self.is_bulk, self.burst) = (false, 0), // no descriptor: it is copied
             }
         }
         let Held::Pipe(pipe, left) = &mut self.held else {
