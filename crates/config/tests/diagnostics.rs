@@ -107,6 +107,8 @@ fn table() -> Vec<(String, &'static str)> {
         (policy("{ rate_limit: { rate: 1/s, shared: { server: \"redis://u:p@a:1\" } } }"), "error[bad-value]: `redis://u:p@a:1` is not a host and a port"),
         (policy("{ rate_limit: { rate: 1/s, shared: { server: \"a:1\", username: u } } }"), "error[bad-value]: a `username` needs a `password`"),
         (policy("{ rate_limit: { rate: 1/s, algorithm: fixed_window, shared: { server: \"a:1\" } } }"), "error[bad-value]: a shared limit is kept by `algorithm: token_bucket`"),
+        (policy("{ bandwidth_limit: {} }"), "error[bad-value]: a bandwidth_limit limits `upload`, `download` or both"),
+        (policy("{ bandwidth_limit: { download: 5 } }"), "error[bad-value]: `5` is not between 1KiB and 1024GiB"),
         (policy("{ rate_limit: {} }"), "error[missing-field]: a rate_limit needs `rate`"),
         (policy("{ rate_limit: { rate: 100 } }"), "error[bad-value]: `100` is not a rate: write it like `100/s`, `1000/min` or `5/10s`"),
         (policy("{ rate_limit: { rate: 2000000/s } }"), "error[bad-value]: `2000000/s` is more than 1,000,000 a second"),

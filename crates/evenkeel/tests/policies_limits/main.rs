@@ -8,6 +8,7 @@ mod quic;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bandwidth;
 mod concurrency;
 mod connections;
 mod rate;

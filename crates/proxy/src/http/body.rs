@@ -5,11 +5,13 @@
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
 use evenkeel_runtime::TcpStream;
 
+use super::brake::Brake;
 use super::splice::Splice;
 use super::transform::{Stations, When};
 use crate::buffer::Buffer;
@@ -50,6 +52,8 @@ pub(crate) enum Waiting {
     Source,
     /// For the receiver to take what there is.
     Sink,
+    /// For neither: it may go on in a moment, as a limit on bandwidth says.
+    Turn,
 }
 
 /// Why a message could not be moved.
@@ -83,6 +87,8 @@ pub(crate) struct Pump {
     splice: Option<Splice>,
     /// What it goes through, if anything: then no kernel moves it past us.
     stations: Option<Box<Stations>>,
+    /// How fast it may be, if that is limited: then no kernel moves it past us either.
+    brake: Option<Box<Brake>>,
     /// Bytes that the kernel has moved. They are not here any more.
     spliced: u64,
     /// What it waits for, valid after a `Pending`.
@@ -125,6 +131,7 @@ impl Pump {
             sealed: false,
             splice: None,
             stations: None,
+            brake: None,
             spliced: 0,
             waiting: Waiting::Sink,
             body_bytes: 0,
@@ -137,6 +144,30 @@ impl Pump {
         let some = stations.observer.is_some() || stations.through.is_some();
         self.stations = some.then(|| Box::new(stations));
         self
+    }
+
+    /// It is no faster than this lets it be; before it is begun.
+    pub(crate) fn slowed(mut self, brake: Option<Box<Brake>>) -> Self {
+        self.brake = brake;
+        self
+    }
+
+    /// When it may go on, if that is what it waits for.
+    pub(crate) fn turn(&self) -> Option<Instant> {
+        match self.waiting {
+            Waiting::Turn => self.brake.as_ref()?.until(),
+            _ => None,
+        }
+    }
+
+    /// Ready when the bytes that are framed may move.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(brake) = &mut self.brake else { return Poll::Ready(()) };
+        let turn = brake.poll(cx);
+        if turn.is_pending() {
+            self.waiting = Waiting::Turn;
+        }
+        turn
     }
 
     /// Moves what can be moved now. Ready when the whole message is with the receiver.
@@ -159,6 +190,7 @@ impl Pump {
                 };
                 return self.poll_splice(cx, from, to);
             }
+            ready!(self.poll_turn(cx));
             ready!(self.poll_write(cx, to, buffer)).map_err(|_| PumpError::Sink)?;
             if self.frame_more(buffer)? {
                 continue;
@@ -332,6 +364,9 @@ impl Pump {
     /// Puts the chunk framing around a payload, when the receiver wants chunks; `end` if it is the
     /// last.
     fn frame_chunk(&mut self, payload: usize, end: bool) {
+        if let Some(brake) = &mut self.brake {
+            brake.note(payload);
+        }
         let block = &mut self.block;
         if self.sink == Sink::Chunked {
             if payload > 0 {
@@ -415,7 +450,12 @@ impl Pump {
             // Cannot be: every window is framed whole before a read. Never spin if it were.
             return Poll::Ready(Err(PumpError::Truncated));
         }
-        let read = ready!(from.poll_read(cx, buffer.spare())).map_err(|_| PumpError::Source)?;
+        let mut room = buffer.spare();
+        if let Some(brake) = &self.brake {
+            let piece = brake.piece().min(room.len());
+            room = room.get_mut(..piece).unwrap_or_default();
+        }
+        let read = ready!(from.poll_read(cx, room)).map_err(|_| PumpError::Source)?;
         buffer.extend(read);
         self.begin_block(buffer);
         if read > 0 {
@@ -437,7 +477,8 @@ impl Pump {
 
     /// Hands a long body of known length to the kernel, once what was already read is written.
     fn begin_splice(&mut self, from: &Channel, to: &Channel) -> bool {
-        let is_plain = from.plain().is_some() && to.plain().is_some() && self.stations.is_none();
+        let is_plain = from.plain().is_some() && to.plain().is_some();
+        let is_plain = is_plain && self.stations.is_none() && self.brake.is_none();
         if let (Source::Exact(left), Sink::Identity) = (&self.source, self.sink)
             && *left >= SPLICE_MIN
             && is_plain

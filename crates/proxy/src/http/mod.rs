@@ -3,6 +3,7 @@
 pub(crate) mod affinity;
 pub(crate) mod alt_svc;
 pub(crate) mod body;
+pub(crate) mod brake;
 mod challenge;
 mod client_watch;
 pub(crate) mod downstream;

@@ -112,7 +112,9 @@ impl Patience {
         if plant::is(Bug::SilenceForEver) {
             return exchange.connection.state.allow_until(runtime::now() + self.first_byte);
         }
-        let deadline = if sent {
+        let deadline = if let Some(turn) = self.awaits_turn(pump) {
+            turn
+        } else if sent {
             let patient = *self.sent_at.get_or_insert(self.last) + self.first_byte;
             self.alarm.map_or(patient, |alarm| alarm.min(patient))
         } else if self.blames_client(pump, sent) {
@@ -132,9 +134,9 @@ impl Patience {
     pub(crate) fn watch_response(&mut self, exchange: &Exchange<'_>, pump: &Pump) {
         self.note_progress(pump);
         let deadline = match pump.waiting {
-            Waiting::Source => {
+            Waiting::Source | Waiting::Turn => {
                 self.client.stops(self.last);
-                self.last + self.server_idle
+                self.awaits_turn(pump).unwrap_or(self.last + self.server_idle)
             }
             Waiting::Sink => {
                 self.client.runs(self.last);
@@ -143,6 +145,14 @@ impl Patience {
             }
         };
         exchange.connection.state.allow_until(deadline);
+    }
+
+    /// What a limit on bandwidth makes wait is nobody's fault: the waits begin when it may go on.
+    fn awaits_turn(&mut self, pump: &Pump) -> Option<Instant> {
+        let turn = pump.turn()?;
+        self.client.stops(self.last);
+        self.last = self.last.max(turn);
+        Some(turn + self.server_idle)
     }
 
     /// Whether it is the client's body that is waited for.

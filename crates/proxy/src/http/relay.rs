@@ -78,6 +78,7 @@ pub(crate) async fn relay(
     let signed_in = sign_in::is_bound(exchange, &answer.head, answer.buffer.all());
     let source = upstream::response_source(&answer.head, answer.buffer.all());
     let response = Pump::new(head, source, sink, u64::MAX).through(stations);
+    let response = response.slowed(exchange.changed.as_mut().and_then(|c| c.download.take()));
     let mut relay = Relay { response, request, answer, ended: false, signed_in };
     let result = relay.run(exchange).await;
     relay.finish(exchange, lease, delimited, persist, result)
@@ -167,7 +168,7 @@ impl Relay<'_> {
         patience.watch_response(exchange, &self.response);
         exchange.connection.state.timer.poll_expired(cx).map(|()| {
             Err(match self.response.waiting {
-                Waiting::Source => Reason::UpstreamIdle,
+                Waiting::Source | Waiting::Turn => Reason::UpstreamIdle,
                 Waiting::Sink => Reason::ClientTooSlow,
             })
         })

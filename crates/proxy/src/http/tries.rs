@@ -42,7 +42,7 @@ pub(crate) async fn forward(exchange: &mut Exchange<'_>, id: PoolId) -> Result<N
 }
 
 /// The request on its way to servers.
-fn pump(exchange: &Exchange<'_>) -> Pump {
+fn pump(exchange: &mut Exchange<'_>) -> Pump {
     let source = match exchange.head.body {
         BodyLength::None | BodyLength::UntilClose => Source::Done,
         BodyLength::Exact(length) => Source::Exact(length),
@@ -52,7 +52,8 @@ fn pump(exchange: &Exchange<'_>) -> Pump {
         BodyLength::Chunked => Sink::Chunked,
         _ => Sink::Identity,
     };
-    Pump::new(Vec::new(), source, sink, exchange::body_max(exchange))
+    let brake = exchange.changed.as_mut().and_then(|changes| changes.upload.take());
+    Pump::new(Vec::new(), source, sink, exchange::body_max(exchange)).slowed(brake)
 }
 
 /// What all tries of an exchange have in common.

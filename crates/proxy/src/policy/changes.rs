@@ -2,6 +2,7 @@
 //! Most exchanges have none.
 
 use super::Edits;
+use crate::http::brake::Brake;
 
 /// See the module's head.
 #[derive(Default)]
@@ -14,6 +15,10 @@ pub(crate) struct Changes {
     pub(crate) target: Option<Vec<u8>>,
     /// The `Host` as servers get it, unless the pool says so; the client's if `None`.
     pub(crate) host: Option<Vec<u8>>,
+    /// How fast the request's body may move, if that is limited.
+    pub(crate) upload: Option<Box<Brake>>,
+    /// The same of the response.
+    pub(crate) download: Option<Box<Brake>>,
     /// What is given back when the exchange is over.
     pub(crate) permits: Vec<Permit>,
 }

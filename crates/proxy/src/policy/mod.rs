@@ -15,6 +15,7 @@ use evenkeel_config::model::{self, PolicyKind};
 
 mod access;
 mod api_key;
+mod bandwidth;
 mod basic_auth;
 mod changes;
 mod client_certificate;
@@ -166,6 +167,9 @@ pub(crate) fn compile(
     let _ = (resolved, before);
     match &policy.kind {
         PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
+        PolicyKind::BandwidthLimit(settings) => {
+            carried(bandwidth::BandwidthLimit::compile(settings), before)
+        }
         PolicyKind::ConcurrencyLimit(settings) => {
             carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
         }

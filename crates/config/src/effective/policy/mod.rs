@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod bandwidth_limit;
 mod client_certificate;
 mod concurrency_limit;
 mod credentials;
@@ -26,6 +27,9 @@ pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
         }
         PolicyKind::Access(access) => json!({ "access": access::write(access) }),
         PolicyKind::AccessLog(log) => json!({ "access_log": access_log::write(log) }),
+        PolicyKind::BandwidthLimit(limit) => {
+            json!({ "bandwidth_limit": bandwidth_limit::write(limit) })
+        }
         PolicyKind::ConcurrencyLimit(limit) => {
             json!({ "concurrency_limit": concurrency_limit::write(limit) })
         }

@@ -3,6 +3,7 @@
 
 mod access;
 mod access_log;
+mod bandwidth_limit;
 mod client_certificate;
 mod concurrency_limit;
 mod credentials;
@@ -13,6 +14,7 @@ mod rate_limit;
 
 pub use access::*;
 pub use access_log::*;
+pub use bandwidth_limit::*;
 pub use client_certificate::*;
 pub use concurrency_limit::*;
 pub use credentials::*;
@@ -61,4 +63,6 @@ pub enum PolicyKind {
     ClientCertificate(ClientCertificate),
     /// `external_auth`: another server says who comes in.
     ExternalAuth(ExternalAuth),
+    /// `bandwidth_limit`: so many bytes a second.
+    BandwidthLimit(BandwidthLimit),
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod bandwidth_limit;
 mod client_certificate;
 mod concurrency_limit;
 mod credentials;
@@ -11,6 +12,7 @@ mod rate_limit;
 
 pub(crate) use access::*;
 pub(crate) use access_log::*;
+pub(crate) use bandwidth_limit::*;
 pub(crate) use client_certificate::*;
 pub(crate) use concurrency_limit::*;
 pub(crate) use credentials::*;
@@ -78,6 +80,12 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&EXTERNAL_AUTH),
             Means("one of the others"),
             "Let clients in by another server's word.",
+        ),
+        opt(
+            "bandwidth_limit",
+            Kind::Object(&BANDWIDTH_LIMIT),
+            Means("one of the others"),
+            "Move so many bytes a second, for each request or another key.",
         ),
     ],
 };

@@ -2,6 +2,7 @@
 
 mod access;
 mod access_log;
+mod bandwidth_limit;
 mod client_certificate;
 mod concurrency_limit;
 mod credentials;
@@ -31,6 +32,7 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
             }
             "external_auth" => PolicyKind::ExternalAuth(external_auth::read(node, scope, found)),
             "access" => PolicyKind::Access(access::read(node, &owner, found)),
+            "bandwidth_limit" => PolicyKind::BandwidthLimit(bandwidth_limit::read(node, found)),
             "concurrency_limit" => {
                 PolicyKind::ConcurrencyLimit(concurrency_limit::read(node, found))
             }
