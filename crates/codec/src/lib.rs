@@ -6,6 +6,7 @@
 pub mod chunked;
 pub mod claims;
 pub mod client_hello;
+pub mod content_coding;
 pub mod cookie;
 pub mod fields;
 mod framing;

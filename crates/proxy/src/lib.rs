@@ -17,6 +17,8 @@ pub mod access_log;
 mod balance;
 mod buffer;
 mod channel;
+#[cfg(feature = "compression")]
+mod coding;
 mod connection;
 pub mod counters;
 pub mod failure;

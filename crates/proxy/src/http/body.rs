@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use evenkeel_codec::plant::{self, Bug};
-use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head};
+use evenkeel_codec::{ChunkError, ChunkedDecoder, chunk_head, content_coding};
 use evenkeel_runtime::TcpStream;
 
 use super::brake::Brake;
 use super::splice::Splice;
-use super::transform::{Stations, When};
+use super::transform::{Stations, Through, When};
 use crate::buffer::Buffer;
 use crate::channel::Channel;
 
@@ -192,6 +192,11 @@ impl Pump {
             }
             ready!(self.poll_turn(cx));
             ready!(self.poll_write(cx, to, buffer)).map_err(|_| PumpError::Sink)?;
+            if self.is_tired() {
+                self.waiting = Waiting::Source;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.frame_more(buffer)? {
                 continue;
             }
@@ -201,8 +206,31 @@ impl Pump {
             if self.begin_splice(from, to) {
                 continue;
             }
-            ready!(self.poll_fill(cx, from, buffer))?;
+            match self.poll_fill(cx, from, buffer) {
+                Poll::Ready(filled) => filled?,
+                Poll::Pending if self.flush() => {}
+                Poll::Pending => return Poll::Pending,
+            }
         }
+    }
+
+    /// Work has been done for a body that is changed, and more is to come: others are served first.
+    fn is_tired(&mut self) -> bool {
+        self.stations.as_mut().is_some_and(|stations| std::mem::take(&mut stations.tired))
+            && !(self.is_received() && self.has_more().is_none())
+    }
+
+    /// More of a body that is changed can be made of what was received.
+    fn has_more(&self) -> Option<&Through> {
+        let through = self.stations.as_ref()?.through.as_deref()?;
+        through.has_more().then_some(through)
+    }
+
+    /// Nothing is at hand: what a body that is changed was given so far is passed on. Whether anything
+    /// is left of it.
+    fn flush(&mut self) -> bool {
+        let through = self.stations.as_mut().and_then(|stations| stations.through.as_mut());
+        through.is_some_and(|through| through.flush())
     }
 
     /// All of the body is here; what is left is writing.
@@ -289,7 +317,11 @@ impl Pump {
                 if decoded.done {
                     let trailers = decoder.trailers();
                     if self.sink == Sink::Chunked && !trailers.is_empty() {
-                        self.block.trailers = trailers.to_vec();
+                        let changed = self.stations.as_ref().is_some_and(|s| s.through.is_some());
+                        self.block.trailers = match changed {
+                            true => content_coding::trailers_without_digests(trailers),
+                            false => trailers.to_vec(),
+                        };
                     }
                     self.source = Source::Done;
                 }
@@ -330,15 +362,16 @@ impl Pump {
             self.frame_chunk(end - start, last);
             return Ok(());
         };
-        through.give((start, end), When { flush: !buffer.is_full(), last });
+        through.give((start, end), When { flush: false, last });
         self.make(buffer)
     }
 
     /// Makes the next piece of a body that is changed the payload of the current block.
     fn make(&mut self, buffer: &Buffer) -> Result<(), PumpError> {
-        let through = self.stations.as_mut().and_then(|stations| stations.through.as_mut());
-        let Some(through) = through else { return Ok(()) };
+        let Some(stations) = &mut self.stations else { return Ok(()) };
+        let Some(through) = &mut stations.through else { return Ok(()) };
         through.step(buffer).map_err(|_| PumpError::Broken)?;
+        stations.tired = true;
         self.block.payload = (0, 0);
         std::mem::swap(&mut self.block.made, &mut through.out);
         let (made, end) = (self.block.made.len(), through.is_done());
@@ -349,8 +382,7 @@ impl Pump {
     /// Frames more of what was received, if it becomes more than one block. The first block of a
     /// message that is changed is never sent again.
     fn frame_more(&mut self, buffer: &mut Buffer) -> Result<bool, PumpError> {
-        let through = self.stations.as_ref().and_then(|stations| stations.through.as_ref());
-        if !through.is_some_and(|through| through.has_more()) {
+        if self.has_more().is_none() {
             return Ok(false);
         }
         let consumed = std::mem::take(&mut self.block.consumed);

@@ -44,7 +44,7 @@ pub(crate) async fn relay(
         return Box::pin(tunnel::open(exchange, answer, request)).await;
     }
     exchange.received = request.is_received();
-    let mut stations = Stations::default();
+    let (mut stations, mut altered) = (Stations::default(), false);
     let seen = Answered {
         status: answer.head.status,
         head: Some((&answer.head, answer.buffer.all())),
@@ -52,10 +52,12 @@ pub(crate) async fn relay(
     };
     match policy::respond(exchange, &seen) {
         Passing::AsIs => {}
-        Passing::Through(what) if !matches!(answer.head.body, BodyLength::None) => {
-            stations.through = Some(Box::new(Through::new(what)));
+        Passing::Through(altering) => {
+            altered = true;
+            exchange.changes().response.append(altering.fields);
+            let body = altering.body.filter(|_| !matches!(answer.head.body, BodyLength::None));
+            stations.through = body.map(|body| Box::new(Through::new(body)));
         }
-        Passing::Through(_) => {}
         Passing::Instead(reply) => {
             return Box::pin(replace(exchange, lease, answer, request, &reply)).await;
         }
@@ -72,7 +74,7 @@ pub(crate) async fn relay(
         exchange,
         &answer.head,
         answer.buffer.all(),
-        Framing { sink, keeps_length: stations.through.is_none(), persist },
+        Framing { sink, keeps_length: !altered, persist },
     );
     exchange.status = answer.head.status;
     let signed_in = sign_in::is_bound(exchange, &answer.head, answer.buffer.all());

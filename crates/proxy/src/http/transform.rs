@@ -9,7 +9,8 @@ pub(crate) trait Transform {
     /// did not take, and, after the last input, until it is done.
     ///
     /// With `flush`, whatever it was given must be in `out` once it has taken all of `input`: nothing
-    /// more is at hand, and a server that sends a piece of a stream wants it to arrive.
+    /// more is at hand, and a server that sends a piece of a stream wants it to arrive. It comes with
+    /// no input, and only if there was some since the last.
     fn pass(&mut self, input: &[u8], when: When, out: &mut Vec<u8>) -> Result<Progress, Broken>;
 }
 
@@ -27,6 +28,8 @@ pub(crate) struct When {
 pub(crate) struct Progress {
     /// Bytes of the input that were taken.
     pub(crate) taken: usize,
+    /// There is more to be passed on without another input.
+    pub(crate) more: bool,
     /// It has passed on all there is; never before the last input.
     pub(crate) done: bool,
 }
@@ -51,6 +54,8 @@ pub(crate) trait Observe {
 pub(crate) struct Stations {
     pub(crate) observer: Option<Box<dyn Observe>>,
     pub(crate) through: Option<Box<Through>>,
+    /// It has just worked; see `Pump`.
+    pub(crate) tired: bool,
 }
 
 /// A body on its way through something.
@@ -59,13 +64,18 @@ pub(crate) struct Through {
     /// Input not taken yet, as a range of the buffer.
     left: (usize, usize),
     when: When,
+    /// It has said that there is more, or is to be asked whether there is.
+    more: bool,
+    /// It may hold something back.
+    holds: bool,
     done: bool,
     pub(crate) out: Vec<u8>,
 }
 
 impl Through {
     pub(crate) fn new(what: Box<dyn Transform>) -> Self {
-        Self { what, left: (0, 0), when: When::default(), done: false, out: Vec::new() }
+        let (left, when) = ((0, 0), When::default());
+        Self { what, left, when, more: false, holds: false, done: false, out: Vec::new() }
     }
 
     /// Takes the next input.
@@ -73,9 +83,18 @@ impl Through {
         (self.left, self.when) = (range, when);
     }
 
+    /// Nothing more is at hand: whatever is held back is to be passed on. Whether there is anything.
+    pub(crate) fn flush(&mut self) -> bool {
+        if self.holds && !self.has_more() && !self.done {
+            self.when.flush = true;
+            self.more = true;
+        }
+        self.more
+    }
+
     /// Whether there is more to be passed on without another input.
     pub(crate) fn has_more(&self) -> bool {
-        !self.done && (self.left.0 < self.left.1 || self.when.last)
+        !self.done && (self.left.0 < self.left.1 || self.when.last || self.more)
     }
 
     /// All of it has been made.
@@ -89,11 +108,13 @@ impl Through {
         while self.out.is_empty() && self.has_more() {
             let input = buffer.range(self.left.0, self.left.1);
             let progress = self.what.pass(input, self.when, &mut self.out)?;
-            if progress.taken == 0 && self.out.is_empty() && !progress.done {
-                return Err(Broken); // it would go on for ever
-            }
             self.left.0 = self.left.0.saturating_add(progress.taken).min(self.left.1);
             self.done = progress.done;
+            self.more = progress.more;
+            self.holds = !self.when.flush && (self.holds || progress.taken > 0);
+            if progress.taken == 0 && self.out.is_empty() && self.has_more() {
+                return Err(Broken); // it would go on for ever
+            }
         }
         Ok(())
     }

@@ -64,6 +64,13 @@ impl Edits {
         self.claimed.push(name.into());
     }
 
+    /// Makes the edits of `other` too, after its own.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.dropped.append(&mut other.dropped);
+        self.claimed.append(&mut other.claimed);
+        self.lines.append(&mut other.lines);
+    }
+
     /// Whether a line of this name is left out.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case(name))

@@ -19,7 +19,13 @@ mod bandwidth;
 mod basic_auth;
 mod changes;
 mod client_certificate;
+#[cfg(feature = "compression")]
+mod coded;
+#[cfg(feature = "compression")]
+mod compress;
 mod concurrency;
+#[cfg(feature = "compression")]
+mod decompress;
 pub mod document;
 mod external_auth;
 mod fields;
@@ -101,11 +107,21 @@ pub(crate) enum Verdict<'e> {
 pub(crate) enum Passing {
     /// It is passed on.
     AsIs,
-    /// Its body goes through this; only of what has one, and at most one of them for an answer: the
-    /// first policy that says so.
-    Through(Box<dyn Transform>),
+    /// Its body is changed; at most once for an answer: by the first policy that says so.
+    Through(Box<Altering>),
     /// Another is given in its place. The one in its place is not looked at again.
     Instead(Box<Reply>),
+}
+
+/// How a body is changed, and what that means for the fields. Neither happens if another answer is
+/// given in its place, or it is changed by a policy before.
+#[derive(Default)]
+pub(crate) struct Altering {
+    /// What the body goes through. `None` if the answer has none (to a HEAD, or a 304), and its fields
+    /// are to be those of one that has.
+    pub(crate) body: Option<Box<dyn Transform>>,
+    /// Edits of the answer's fields, after those of all policies. Its length is not passed on.
+    pub(crate) fields: Edits,
 }
 
 /// A final answer.
@@ -173,6 +189,7 @@ pub(crate) fn compile(
         PolicyKind::ConcurrencyLimit(settings) => {
             carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
         }
+        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) | PolicyKind::Body(_) => None,
         PolicyKind::RateLimit(settings) => {
             let asked = resolved.services.limits.clone();
             carried(rate_limit::RateLimit::compile(&policy.name, settings, asked), before)
@@ -190,6 +207,14 @@ pub(crate) fn compile(
         PolicyKind::Access(settings) => {
             carried(access::Access::compile(settings, &resolved.documents), before)
         }
+        #[cfg(feature = "compression")]
+        PolicyKind::Compress(settings) => carried(compress::Compress::compile(settings), before),
+        #[cfg(feature = "compression")]
+        PolicyKind::Decompress(settings) => {
+            carried(decompress::Decompress::compile(settings), before)
+        }
+        #[cfg(not(feature = "compression"))]
+        PolicyKind::Compress(_) | PolicyKind::Decompress(_) => None,
     }
 }
 

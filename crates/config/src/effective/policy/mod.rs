@@ -3,7 +3,9 @@
 mod access;
 mod access_log;
 mod bandwidth_limit;
+mod body;
 mod client_certificate;
+mod compress;
 mod concurrency_limit;
 mod credentials;
 mod external_auth;
@@ -34,5 +36,10 @@ pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
             json!({ "concurrency_limit": concurrency_limit::write(limit) })
         }
         PolicyKind::RateLimit(limit) => json!({ "rate_limit": rate_limit::write(limit) }),
+        PolicyKind::Body(rules) => json!({ "body": body::write(rules) }),
+        PolicyKind::Compress(compress) => json!({ "compress": compress::write(compress) }),
+        PolicyKind::Decompress(decompress) => {
+            json!({ "decompress": compress::decompress(decompress) })
+        }
     }
 }

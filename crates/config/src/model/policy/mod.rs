@@ -4,7 +4,9 @@
 mod access;
 mod access_log;
 mod bandwidth_limit;
+mod body;
 mod client_certificate;
+mod compress;
 mod concurrency_limit;
 mod credentials;
 mod document;
@@ -15,7 +17,9 @@ mod rate_limit;
 pub use access::*;
 pub use access_log::*;
 pub use bandwidth_limit::*;
+pub use body::*;
 pub use client_certificate::*;
+pub use compress::*;
 pub use concurrency_limit::*;
 pub use credentials::*;
 pub use document::*;
@@ -65,4 +69,10 @@ pub enum PolicyKind {
     ExternalAuth(ExternalAuth),
     /// `bandwidth_limit`: so many bytes a second.
     BandwidthLimit(BandwidthLimit),
+    /// `body`: rules for the content of requests.
+    Body(BodyRules),
+    /// `compress`: content codings for clients that accept them.
+    Compress(Compress),
+    /// `decompress`: none for clients that do not.
+    Decompress(Decompress),
 }

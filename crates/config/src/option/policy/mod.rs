@@ -3,7 +3,9 @@
 mod access;
 mod access_log;
 mod bandwidth_limit;
+mod body;
 mod client_certificate;
+mod compress;
 mod concurrency_limit;
 mod credentials;
 mod external_auth;
@@ -13,7 +15,9 @@ mod rate_limit;
 pub(crate) use access::*;
 pub(crate) use access_log::*;
 pub(crate) use bandwidth_limit::*;
+pub(crate) use body::*;
 pub(crate) use client_certificate::*;
+pub(crate) use compress::*;
 pub(crate) use concurrency_limit::*;
 pub(crate) use credentials::*;
 pub(crate) use external_auth::*;
@@ -86,6 +90,24 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&BANDWIDTH_LIMIT),
             Means("one of the others"),
             "Move so many bytes a second, for each request or another key.",
+        ),
+        opt(
+            "body",
+            Kind::Object(&BODY),
+            Means("one of the others"),
+            "Bound the content of requests.",
+        ),
+        opt(
+            "compress",
+            Kind::Object(&COMPRESS),
+            Means("one of the others"),
+            "Compress responses for clients that accept it.",
+        ),
+        opt(
+            "decompress",
+            Kind::Object(&DECOMPRESS),
+            Means("one of the others"),
+            "Decompress responses for clients that cannot.",
         ),
     ],
 };

@@ -3,7 +3,9 @@
 mod access;
 mod access_log;
 mod bandwidth_limit;
+mod body;
 mod client_certificate;
+mod compress;
 mod concurrency_limit;
 mod credentials;
 mod external_auth;
@@ -36,6 +38,9 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
             "concurrency_limit" => {
                 PolicyKind::ConcurrencyLimit(concurrency_limit::read(node, found))
             }
+            "body" => PolicyKind::Body(body::read(node, found)),
+            "compress" => PolicyKind::Compress(compress::read(node, found)),
+            "decompress" => PolicyKind::Decompress(compress::decompress(node, found)),
             _ => PolicyKind::Fields(fields::read(node, found)),
         },
         None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted
