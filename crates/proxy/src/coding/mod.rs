@@ -211,7 +211,7 @@ mod tests {
         }
     }
 
-    /// Prints the tables of docs/compression.md; `make coding-costs`.
+    /// Prints what docs/compression.md speaks of.
     #[test]
     #[ignore = "measures"]
     #[allow(clippy::disallowed_methods)] // the clock is what it is about

@@ -268,6 +268,7 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     let Some(route) = generation.snapshot.route(found.route) else {
         return Err(Failure::new(Reason::NoRoute));
     };
+    refuse_long_body(exchange)?;
     if let Some(next) = admit(exchange, &route.chain).await? {
         return Ok(next);
     }
@@ -333,7 +334,10 @@ fn refuse_long_body(exchange: &Exchange<'_>) -> Result<(), Failure> {
 
 /// The longest request body that is taken.
 pub(crate) fn body_max(exchange: &Exchange<'_>) -> u64 {
-    exchange.listener().and_then(|listener| listener.config.limits.body).unwrap_or(u64::MAX)
+    let limit = exchange.listener().and_then(|listener| listener.config.limits.body);
+    // Before there is a route, only what holds for all of them.
+    let policy = exchange.route().and_then(|_| exchange.chains().filter_map(|c| c.body_max).last());
+    limit.into_iter().chain(policy).min().unwrap_or(u64::MAX)
 }
 
 /// Draws a pool by weight.

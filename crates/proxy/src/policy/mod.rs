@@ -171,6 +171,8 @@ pub struct Chain {
     over: Box<[Arc<dyn Policy>]>,
     /// Whether exchanges are logged, and how; the last one configured counts.
     pub(crate) logging: Option<Logging>,
+    /// Longest content of requests; the last one configured counts.
+    pub(crate) body_max: Option<u64>,
 }
 
 /// A policy with a state or with steps of its own; `None` if a chain holds all there is of it.
@@ -186,10 +188,10 @@ pub(crate) fn compile(
         PolicyKind::BandwidthLimit(settings) => {
             carried(bandwidth::BandwidthLimit::compile(settings), before)
         }
+        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) | PolicyKind::Body(_) => None,
         PolicyKind::ConcurrencyLimit(settings) => {
             carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
         }
-        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) | PolicyKind::Body(_) => None,
         PolicyKind::RateLimit(settings) => {
             let asked = resolved.services.limits.clone();
             carried(rate_limit::RateLimit::compile(&policy.name, settings, asked), before)
@@ -236,12 +238,13 @@ impl Chain {
     pub(crate) fn compile<'c>(
         policies: impl Iterator<Item = (&'c model::Policy, Option<&'c Arc<dyn Policy>>)>,
     ) -> Self {
-        let (mut edits, mut logging) = (Vec::new(), None);
+        let (mut edits, mut logging, mut body_max) = (Vec::new(), None, None);
         let (mut admit, mut respond, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (policy, compiled) in policies {
             match &policy.kind {
                 PolicyKind::Fields(fields) => edits.push(fields::Fields::compile(fields)),
                 PolicyKind::AccessLog(log) => logging = Some(Logging::compile(log)),
+                PolicyKind::Body(rules) => body_max = Some(rules.max),
                 _ => {}
             }
             let Some(compiled) = compiled else { continue };
@@ -260,6 +263,7 @@ impl Chain {
             respond: respond.into(),
             over: over.into(),
             logging,
+            body_max,
         }
     }
 
