@@ -6,6 +6,7 @@
 
 mod balancers;
 mod certificate;
+mod datagrams;
 mod growth;
 mod idle;
 mod install;
@@ -38,7 +39,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     window: u64,
     /// Only these scenarios (small64, small512, 10k, 100k, 1m, connect, tls64, tls100k, handshake, h2, idle, idletls, routes,
-    /// servers, slow, tcp1m, tcpsmall, tcpconnect, redis)
+    /// servers, slow, tcp1m, tcpsmall, tcpconnect, redis, udp, udponce)
     #[arg(long)]
     scenario: Vec<String>,
     /// Write the results here too, as JSON
@@ -95,6 +96,7 @@ fn is_scenario(name: &str) -> bool {
     SINGLE.iter().any(|single| single.0 == name)
         || [growth::ROUTES, growth::SERVERS].iter().any(|growth| growth.is_called(name))
         || ENCRYPTED.iter().any(|encrypted| encrypted.0 == name)
+        || datagrams::SCENARIOS.iter().any(|datagrams| datagrams.0 == name)
         || ["idle", "idletls", "slow"].contains(&name)
         || streams::is_scenario(name)
 }
@@ -112,6 +114,7 @@ fn measure(arguments: &Arguments, place: &Place) -> io::Result<()> {
         results.extend(slow::run(arguments, place)?);
     }
     streams::run(arguments, place, BACKEND, &mut results)?;
+    results.extend(datagrams::run(arguments, place)?);
     if let Some(path) = &arguments.json {
         std::fs::write(path, format!("{:#}\n", Value::from(results)))?;
     }

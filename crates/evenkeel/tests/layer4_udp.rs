@@ -23,12 +23,15 @@ struct Echo {
 
 impl Echo {
     fn named(name: &'static str) -> Self {
-        Self::on(UdpSocket::bind("127.0.0.1:0").unwrap(), move |datagram| {
+        Self::on(UdpSocket::bind("127.0.0.1:0").unwrap(), move |datagram, _| {
             vec![[name.as_bytes(), b" ", datagram].concat()]
         })
     }
 
-    fn on(socket: UdpSocket, answers: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    fn on(
+        socket: UdpSocket,
+        answers: impl Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let address = socket.local_addr().unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let (heard, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
@@ -38,12 +41,19 @@ impl Echo {
             while !over.load(Ordering::Relaxed) {
                 let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
                 counted.fetch_add(1, Ordering::Relaxed);
-                for answer in answers(&buffer[..length]) {
+                for answer in answers(&buffer[..length], from) {
                     let _ = socket.send_to(&answer, from);
                 }
             }
         });
         Self { address, heard, ended, thread: Some(thread) }
+    }
+
+    /// One that says from which port it was asked: each session's own.
+    fn of_ports() -> Self {
+        Self::on(UdpSocket::bind("127.0.0.1:0").unwrap(), |datagram, from| {
+            vec![[format!("{} ", from.port()).as_bytes(), datagram].concat()]
+        })
     }
 
     fn heard(&self) -> usize {
@@ -107,7 +117,7 @@ fn datagrams_go_to_a_server_and_its_answers_come_back() {
 #[test]
 fn a_datagram_of_any_length_arrives_as_it_was_also_an_empty_one() {
     let server =
-        Echo::on(UdpSocket::bind("127.0.0.1:0").unwrap(), |datagram| vec![datagram.into()]);
+        Echo::on(UdpSocket::bind("127.0.0.1:0").unwrap(), |datagram, _| vec![datagram.into()]);
     let proxy = Proxy::start(&config(&[server.address], "", ""));
     let client = client();
     client.set_read_timeout(Some(LIMIT)).unwrap();
@@ -202,7 +212,7 @@ fn a_session_moves_when_its_server_goes_away_in_the_middle() {
 
 #[test]
 fn one_question_has_one_answer_and_then_the_session_is_over() {
-    let twice = Echo::on(UdpSocket::bind("127.0.0.1:0").unwrap(), |datagram| {
+    let twice = Echo::on(UdpSocket::bind("127.0.0.1:0").unwrap(), |datagram, _| {
         vec![datagram.to_vec(), b"forged".to_vec()]
     });
     let proxy = Proxy::start(&config(&[twice.address], ", reply: once", ""));
@@ -264,4 +274,166 @@ fn a_reload_keeps_sessions_and_new_ones_go_by_the_new_settings() {
     // A server that joins gets little at first.
     wait_for("the new server", || name(&ask(&client(), address, "2")) == "b");
     assert_eq!(name(&ask(&old, address, "3")), "a");
+}
+
+/// A client of an address of its own.
+fn client_at(n: usize) -> UdpSocket {
+    let socket = UdpSocket::bind(format!("127.1.{}.{}:0", n / 250, n % 250 + 1)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket
+}
+
+#[test]
+fn a_flood_of_invented_sources_pushes_out_no_session_that_goes_on() {
+    let server = Echo::of_ports();
+    let proxy = Proxy::start(&config(&[server.address], ", sessions: 200", ""));
+    let address = proxy.addresses[0];
+    let real: Vec<_> = (0..20).map(|_| client()).collect();
+    let ports = |text: &str| -> Vec<String> {
+        real.iter().map(|client| name(&ask(client, address, text)).to_owned()).collect()
+    };
+    let (first, second) = (ports("1"), ports("2"));
+    assert_eq!(first, second);
+    for n in 0..5000 {
+        client_at(n).send_to(b"flood", address).unwrap();
+        if n % 1000 == 0 {
+            assert_eq!(ports("3"), first, "after {n}");
+        }
+    }
+    assert_eq!(ports("4"), first);
+    // And somebody new has time for a second datagram.
+    let new = client();
+    assert_eq!(name(&ask(&new, address, "5")), name(&ask(&new, address, "6")));
+}
+
+#[test]
+fn ten_thousand_sessions_cost_what_is_said() {
+    const SESSIONS: usize = 10_000;
+    /// Bytes of our own for each; the kernel's socket comes on top.
+    const EACH_MAX: u64 = 1536;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let open = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let hard: usize = open.split_whitespace().nth(4).unwrap().parse().unwrap_or(usize::MAX);
+    let count = SESSIONS.min(hard / 2);
+    if count < SESSIONS {
+        println!("{count} sessions only: a process may open {hard} files");
+    }
+    let server = Echo::of_ports();
+    let proxy = Proxy::start(&config(&[server.address], ", idle_timeout: 10m", ""));
+    let address = proxy.addresses[0];
+    let open = |from: usize, to: usize| -> Vec<(SocketAddr, String)> {
+        let one = |n| {
+            let client = client_at(n);
+            let port = name(&ask(&client, address, "1")).to_owned();
+            (client.local_addr().unwrap(), port)
+        };
+        (from..to).map(one).collect()
+    };
+    open(20_000, 20_100); // what is there for all of them
+    let before = proxy.memory();
+    let sessions = open(0, count);
+    let each = (proxy.memory() - before) / count as u64;
+    println!("{count} sessions: {each} bytes each");
+    assert!(each <= EACH_MAX, "{each}");
+    for (own, port) in sessions.iter().step_by(100) {
+        let client = UdpSocket::bind(own).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(name(&ask(&client, address, "2")), port);
+    }
+}
+
+#[test]
+fn a_drain_ends_when_sessions_are_silent_and_takes_nobody_new() {
+    let server = Echo::of_ports();
+    let mut proxy = Proxy::start(&config(&[server.address], ", idle_timeout: 1s", ""));
+    let (old, address) = (client(), proxy.addresses[0]);
+    let first = name(&ask(&old, address, "1")).to_owned();
+    proxy.signal("-TERM");
+    wait_for("the drain", || proxy.log().iter().any(|line| line.contains("drain")));
+    for n in 0..8 {
+        assert_eq!(name(&ask(&old, address, &format!("more {n}"))), first);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let new = client();
+    new.send_to(b"?", address).unwrap();
+    assert!(new.recv(&mut [0; 64]).is_err());
+    assert!(proxy.is_running());
+    assert!(proxy.wait().success());
+}
+
+#[test]
+fn a_listener_that_is_taken_away_stops_and_comes_back() {
+    let server = Echo::named("a");
+    let with = config(&[server.address], "", "");
+    let proxy = Proxy::start(&with);
+    let address = proxy.addresses[0];
+    assert_eq!(ask(&client(), address, "1"), "a 1");
+    let fixed = with.replace("127.0.0.1:0", &address.to_string());
+    proxy.reload(&fixed.replace("game", "other"));
+    assert_eq!(ask(&client(), address, "2"), "a 2");
+    proxy.reload(&fixed.replace("to: app", "to: app, session: client"));
+    assert_eq!(ask(&client(), address, "3"), "a 3");
+}
+
+/// What a server of names answers: 192.0.2.7 (RFC 1035 §4).
+fn resolve(query: &[u8]) -> Option<Vec<u8>> {
+    let mut end = 12;
+    while *query.get(end)? != 0 {
+        end += usize::from(query[end]) + 1;
+    }
+    let mut answer = query.get(..end + 5)?.to_vec();
+    answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+    answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 192, 0, 2, 7]);
+    Some(answer)
+}
+
+#[test]
+fn names_are_resolved_though_one_server_is_not_there() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = Echo::on(socket, |query, _| resolve(query).into_iter().collect());
+    let gone = client().local_addr().unwrap();
+    let listener = ", reply: once, idle_timeout: 5s";
+    let proxy = Proxy::start(&config(&[gone, server.address], listener, ", balance: round_robin"));
+    let address = proxy.addresses[0];
+    let query =
+        b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07example\x00\x00\x01\x00\x01";
+    for _ in 0..4 {
+        let client = client();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        client.send_to(query, address).unwrap();
+        let mut answer = [0; 512];
+        let length = client.recv(&mut answer).unwrap();
+        assert_eq!(answer[..length], resolve(query).unwrap());
+    }
+    // And with a client of another make.
+    let port = address.port().to_string();
+    let dig = ["+short", "+tries=1", "+time=5", "-p", &port, "@127.0.0.1", "www.example"];
+    match std::process::Command::new("dig").args(dig).output() {
+        Ok(output) => assert_eq!(String::from_utf8_lossy(&output.stdout), "192.0.2.7\n"),
+        Err(error) => println!("not asked with dig: {error}"),
+    }
+}
+
+#[test]
+fn each_session_is_a_line_in_the_access_log_and_counted() {
+    let server = Echo::named("a");
+    let listener = ", reply: once }, policies: [log], x: {";
+    let config = config(&[server.address], listener, "").replace(", x: { }", "")
+        + "policies: { log: { access_log: { format: json, to: stdout } } }\n";
+    let proxy = Proxy::start(&config);
+    let client = client();
+    assert_eq!(ask(&client, proxy.addresses[0], "hello"), "a hello");
+    wait_for("a line", || !proxy.output().is_empty());
+    let line: serde_json::Value = serde_json::from_str(&proxy.output()[0]).unwrap();
+    assert_eq!(line["protocol"], "udp");
+    assert_eq!((&line["listener"], &line["pool"]), (&"game".into(), &"app".into()));
+    assert_eq!(line["server"], server.address.to_string());
+    assert_eq!(line["client_port"], client.local_addr().unwrap().port());
+    assert_eq!(line["reason"], "answered");
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&5.into(), &7.into()));
+    let mut api = std::os::unix::net::UnixStream::connect(proxy.admin_socket()).unwrap();
+    let request = "GET /v1/listeners HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut api, request.as_bytes()).unwrap();
+    let answer = std::io::read_to_string(api).unwrap();
+    assert!(answer.contains(r#""bytes_in":5"#) && answer.contains(r#""sessions":1"#), "{answer}");
 }

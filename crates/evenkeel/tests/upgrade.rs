@@ -532,3 +532,51 @@ fn a_process_that_fails_on_probation_takes_no_more_than_what_it_had_accepted() {
     service.assert_serves();
     service.end();
 }
+
+#[test]
+fn clients_that_send_datagrams_notice_nothing() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((length, from)) = server.recv_from(&mut buffer) {
+            let _ = server.send_to(&buffer[..length], from);
+        }
+    });
+    let backend = Backend::named("a");
+    let udp = "udp: { to: game, idle_timeout: 500ms }";
+    let listener = format!("listeners:\n  game: {{ bind: '127.0.0.1:0', {udp} }}\n");
+    let pool = format!("pools:\n  game: {{ servers: ['{to}'] }}\n");
+    let config = simple(&[&backend]);
+    let config = config.replacen("listeners:\n", &listener, 1).replacen("pools:\n", &pool, 1);
+    let mut service = Service::start(&config);
+    let line = service.wait_line(0, &["listening on udp://"]);
+    let at = line.rsplit("udp://").next().unwrap().split(' ').next().unwrap();
+    let address: SocketAddr = at.parse().unwrap();
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let clients: Vec<JoinHandle<u32>> = (0..8)
+        .map(|_| {
+            let over = over.clone();
+            std::thread::spawn(move || {
+                let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+                client.set_read_timeout(Some(LIMIT)).unwrap();
+                let mut count = 0_u32;
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    count += 1;
+                    client.send_to(&count.to_be_bytes(), address).unwrap();
+                    let mut answer = [0; 4];
+                    client.recv(&mut answer).expect("every datagram is answered");
+                    assert_eq!(answer, count.to_be_bytes());
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                count
+            })
+        })
+        .collect();
+    service.upgrade().unwrap();
+    service.upgrade().unwrap();
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answered: u32 = clients.into_iter().map(|client| client.join().unwrap()).sum();
+    assert!(answered > 100, "{answered}");
+    service.end();
+}

@@ -220,6 +220,27 @@ pub(crate) static LISTENER: Shape = Shape {
         must("addresses", TEXTS, "Where it listens, with the real ports."),
         must("connections", NUMBER, "Open client connections."),
         must("draining", Kind::Bool, "Whether it takes no new connections."),
+        may("datagrams", Kind::Shape(&DATAGRAMS), "What it has counted, if it takes datagrams."),
+    ],
+};
+
+pub(crate) static DATAGRAMS: Shape = Shape {
+    name: "datagrams of a listener",
+    doc: "What a listener of datagrams has counted since it is there.",
+    fields: &[
+        must("sessions", NUMBER, "Sessions begun."),
+        must(
+            "refused",
+            NUMBER,
+            "New clients that got none: no server, no room, or too many of theirs.",
+        ),
+        must("evicted", NUMBER, "Sessions on probation that made room for others."),
+        must("failed", NUMBER, "Sessions that ended because no server could be reached."),
+        must("in", NUMBER, "Datagrams from clients."),
+        must("out", NUMBER, "Datagrams for clients."),
+        must("dropped", NUMBER, "Datagrams, or runs of them, thrown away, either way."),
+        must("bytes_in", NUMBER, "Bytes from clients."),
+        must("bytes_out", NUMBER, "Bytes for clients."),
     ],
 };
 

@@ -1,10 +1,12 @@
 //! The operations that look. Each shows one consistent view, taken when it is asked.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use evenkeel_config::model::{Action, PoolId};
 use evenkeel_config::{Config, precedence};
+use evenkeel_proxy::counters::{Counter, ListenerCounters};
 use evenkeel_runtime as runtime;
 use serde_json::{Value, json};
 
@@ -83,14 +85,35 @@ pub(crate) async fn listeners(call: Call) -> Answered {
     let view = call.api.view();
     let one = |listener: &ListenerView| {
         let addresses: Vec<String> = listener.addresses.iter().map(ToString::to_string).collect();
-        json!({
+        let mut shown = json!({
             "name": listener.name,
             "addresses": addresses,
             "connections": listener.connections,
             "draining": listener.closed || view.stand.draining,
-        })
+        });
+        if let Some(counters) = &listener.counters {
+            shown["datagrams"] = datagrams(counters);
+        }
+        shown
     };
     Ok(Reply::ok(view.listeners.iter().map(one).collect(), view.stand.version))
+}
+
+fn datagrams(counters: &[Arc<ListenerCounters>]) -> Value {
+    let sum = |of: fn(&ListenerCounters) -> &Counter| -> u64 {
+        counters.iter().map(|one| of(one).value()).sum()
+    };
+    json!({
+        "sessions": sum(|one| &one.sessions),
+        "refused": sum(|one| &one.refused),
+        "evicted": sum(|one| &one.evicted),
+        "failed": sum(|one| &one.failed),
+        "in": sum(|one| &one.datagrams_in),
+        "out": sum(|one| &one.datagrams_out),
+        "dropped": sum(|one| &one.datagrams_dropped),
+        "bytes_in": sum(|one| &one.bytes_in),
+        "bytes_out": sum(|one| &one.bytes_out),
+    })
 }
 
 /// GET /v1/routes

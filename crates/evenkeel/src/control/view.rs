@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config::Config;
 use evenkeel_config::model::Server;
-use evenkeel_proxy::counters::WorkerCounters;
+use evenkeel_proxy::counters::{ListenerCounters, WorkerCounters};
 use evenkeel_proxy::shared::{Publication, ServerShared, Shared};
 use evenkeel_runtime as runtime;
 
@@ -83,8 +83,10 @@ pub(crate) struct ListenerView {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Accepts nothing, because it was asked so.
     pub(crate) closed: bool,
-    /// Open client connections.
+    /// Open client connections, or sessions.
     pub(crate) connections: u32,
+    /// By worker, if it takes datagrams.
+    pub(crate) counters: Option<Arc<[Arc<ListenerCounters>]>>,
 }
 
 /// A pool.
@@ -136,6 +138,7 @@ impl View {
                 addresses: of.map(|(_, _, address)| *address).collect(),
                 closed: stand.overlay.closed.contains(name),
                 connections: shared.connections.value(),
+                counters: settings.config.kind.is_udp().then(|| shared.counters.clone()),
             }
         });
         let now = runtime::now();

@@ -2,6 +2,7 @@
 //! number of sessions. Owns the loop, the order of things and the ends of sessions; one session's
 //! server is in `session.rs`, who may have a session in `evenkeel_balancer::sessions`.
 
+mod line;
 mod session;
 mod settings;
 
@@ -47,13 +48,36 @@ pub(crate) fn spawn(
     entrance.accepts.set(true);
     let worker = worker.clone();
     runtime::spawn(async move {
-        let address = entrance.address;
-        match Courier::new(worker, entrance.clone(), socket, counters) {
-            Ok(mut courier) => courier.run().await,
-            Err(error) => tracing::error!(%address, %error, "cannot take datagrams"),
-        }
+        guard(&worker, &entrance, &socket, &counters).await;
         entrance.accepts.set(false);
     });
+}
+
+/// Carries until the entrance is left. A courier that is lost is replaced.
+async fn guard(
+    worker: &Rc<Worker>,
+    entrance: &Rc<Entrance>,
+    socket: &UdpBound,
+    counters: &Arc<ListenerCounters>,
+) {
+    let address = entrance.address;
+    loop {
+        let own = socket.duplicate();
+        let courier = own
+            .and_then(|own| Courier::new(worker.clone(), entrance.clone(), own, counters.clone()));
+        let mut courier = match courier {
+            Ok(courier) => courier,
+            Err(error) => {
+                tracing::error!(%address, %error, "cannot take datagrams");
+                return;
+            }
+        };
+        let Err(panic) = runtime::isolate(courier.run()).await else { return };
+        worker.counters.panics.add(1);
+        tracing::error!(%address, %panic, "sessions of datagrams were lost");
+        drop(courier);
+        runtime::sleep(REST).await;
+    }
 }
 
 /// See the module's head.
@@ -109,10 +133,6 @@ impl Courier {
             }
             // A busy socket lets others have their turn.
             runtime::yield_now().await;
-        }
-        let left: Vec<_> = self.sessions.ids().map(|(id, _)| id).collect();
-        for id in left {
-            self.end(id, Ended::Drained);
         }
     }
 
@@ -339,7 +359,11 @@ impl Courier {
             Ended::Failed => self.counters.failed.add(1),
             _ => {}
         }
-        session.finish(why, runtime::now());
+        let now = runtime::now();
+        if let Some(settings) = &self.settings {
+            line::record(&self.worker, settings, &key, &session, why, now);
+        }
+        session.finish(why, now);
     }
 
     /// Settings for new sessions: others if the listener may be another than before.
@@ -351,6 +375,15 @@ impl Courier {
         self.settings = Settings::of(generation, id);
         if let Some(settings) = &self.settings {
             self.sessions.set_limits(settings.limits(&self.worker.shared));
+        }
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        let left: Vec<_> = self.sessions.ids().map(|(id, _)| id).collect();
+        for id in left {
+            self.end(id, Ended::Drained);
         }
     }
 }

@@ -35,6 +35,30 @@ pub(super) enum Ended {
     Drained,
 }
 
+impl Ended {
+    /// A stable word for scripts; `docs/udp.md` lists them.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Silent => "idle_timeout",
+            Self::Answered => "answered",
+            Self::Evicted => "evicted",
+            Self::Failed => "no_server",
+            Self::Drained => "cut",
+        }
+    }
+}
+
+/// What a session has moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moved {
+    /// From the client.
+    pub(super) datagrams_in: u64,
+    /// From its servers.
+    pub(super) datagrams_out: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
 /// See the module's head.
 pub(super) struct Session {
     flow: Flow,
@@ -45,8 +69,7 @@ pub(super) struct Session {
     asked: Option<Instant>,
     /// Whether this server has answered anything.
     answered: bool,
-    /// Datagrams from its server.
-    answers: u64,
+    moved: Moved,
     /// What the server has not answered, for another one.
     kept: Option<Box<[u8]>>,
     /// The hashes that servers are chosen by.
@@ -119,7 +142,7 @@ impl Session {
             begun: now,
             asked: None,
             answered: false,
-            answers: 0,
+            moved: Moved::default(),
             kept: None,
             keys,
             tried: Vec::new(),
@@ -139,6 +162,18 @@ impl Session {
 
     pub(super) fn server(&self) -> ServerId {
         self.leased.server
+    }
+
+    pub(super) fn known(&self) -> &KnownServer {
+        self.leased.known()
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    pub(super) fn moved(&self) -> Moved {
+        self.moved
     }
 
     pub(super) fn reply(&self) -> Reply {
@@ -168,6 +203,9 @@ impl Session {
     /// Keeps it for another server, as long as this one has not answered.
     pub(super) fn keep(&mut self, bytes: &[u8], segment: usize, now: Instant) {
         self.asked.get_or_insert(now);
+        let sent = super::datagrams(bytes.len(), segment);
+        self.moved.datagrams_in = self.moved.datagrams_in.saturating_add(sent);
+        self.moved.bytes_in = self.moved.bytes_in.saturating_add(bytes.len() as u64);
         if !self.answered && bytes.len() <= segment && bytes.len() <= KEPT_MAX {
             self.kept = Some(bytes.into());
         }
@@ -187,12 +225,14 @@ impl Session {
             self.kept = None;
             self.tried = Vec::new();
         }
-        let before = self.answers;
-        self.answers = before.saturating_add(super::datagrams(length, segment));
-        if before < BUSY && self.answers >= BUSY {
+        let before = self.moved.datagrams_out;
+        let after = before.saturating_add(super::datagrams(length, segment));
+        self.moved.datagrams_out = after;
+        self.moved.bytes_out = self.moved.bytes_out.saturating_add(length as u64);
+        if before < BUSY && after >= BUSY {
             self.flow.join_runs();
         }
-        self.answers >= BUSY
+        after >= BUSY
     }
 
     /// From now on it goes to another server, which gets what was not answered: with an error because

@@ -9,10 +9,12 @@ use evenkeel_config::model::{ListenerId, ListenerKind, Udp};
 use crate::balance;
 use crate::generation::{Generation, PoolState};
 use crate::shared::Shared;
+use crate::snapshot::ListenerSettings;
 
 /// See the module's head.
 pub(super) struct Settings {
     generation: Rc<Generation>,
+    id: ListenerId,
     pub(super) udp: Udp,
     pub(super) pool: Rc<PoolState>,
 }
@@ -24,7 +26,12 @@ impl Settings {
             return None;
         };
         let (udp, pool) = (udp.clone(), generation.pool(udp.to)?.clone());
-        Some(Self { generation, udp, pool })
+        Some(Self { generation, id, udp, pool })
+    }
+
+    /// Everything about the listener.
+    pub(super) fn listener(&self) -> Option<&ListenerSettings> {
+        self.generation.snapshot.listener(self.id)
     }
 
     /// Whether it is of this generation.
@@ -32,10 +39,11 @@ impl Settings {
         Rc::ptr_eq(&self.generation, generation)
     }
 
-    /// One worker's share. A session needs one descriptor: no more than half of what there are.
+    /// One worker's share. A session needs one descriptor: all of them leave two fifths to others.
     pub(super) fn limits(&self, shared: &Shared) -> SessionLimits {
         let workers = u32::try_from(shared.workers.len()).unwrap_or(u32::MAX).max(1);
-        let most = self.udp.sessions.min(shared.connections_max);
+        let descriptors = shared.connections_max.saturating_mul(3) / 2;
+        let most = self.udp.sessions.min(descriptors);
         SessionLimits { most: most.div_ceil(workers), idle: self.udp.idle_timeout }
     }
 
