@@ -184,7 +184,6 @@ pub(crate) fn compile(
 ) -> Option<Arc<dyn Policy>> {
     let _ = (resolved, before);
     match &policy.kind {
-        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) => None,
         PolicyKind::BandwidthLimit(settings) => {
             carried(bandwidth::BandwidthLimit::compile(settings), before)
         }
