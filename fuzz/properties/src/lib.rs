@@ -6,6 +6,7 @@ pub mod chunked;
 pub mod config;
 pub mod cookie;
 pub mod exchange_boundaries;
+pub mod h3;
 pub mod host;
 pub mod mutate;
 pub mod path;
@@ -24,6 +25,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("config", config::check),
     ("cookie", cookie::check),
     ("exchange_boundaries", exchange_boundaries::check),
+    ("h3", h3::check),
     ("host", host::check),
     ("path", path::check),
     ("request_head", request_head::check),
