@@ -38,6 +38,8 @@ pub(crate) struct ConnectionState {
     /// No wait of its exchange is longer.
     end: Cell<Option<Instant>>,
     pub(crate) entrance: Rc<Entrance>,
+    /// By which of the entrance's rules it was admitted.
+    rules: Cell<u64>,
     /// Where its exchange was sent last.
     server: RefCell<Option<Rc<KnownServer>>>,
     /// The connection that this is a stream of.
@@ -75,6 +77,17 @@ impl ConnectionState {
     pub(crate) fn is_at(&self, pool: &str, server: &str) -> bool {
         let is = |at: &Rc<KnownServer>| *at.pool == *pool && *at.target.key == *server;
         self.server.borrow().as_ref().is_some_and(is)
+    }
+
+    /// It was admitted by these rules, before it was counted.
+    #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "others are counted at once"))]
+    pub(crate) fn admitted_by(&self, rules: u64) {
+        self.rules.set(rules);
+    }
+
+    /// It was admitted by rules that are not in force any more.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.rules.get() != self.entrance.rules()
     }
 
     /// It carries streams from now on.
@@ -134,7 +147,9 @@ impl Registry {
         entrance: Rc<Entrance>,
         trunk: Option<Rc<ConnectionState>>,
     ) -> (usize, Rc<ConnectionState>) {
+        let rules = trunk.as_ref().map_or_else(|| entrance.rules(), |trunk| trunk.rules.get());
         let state = Rc::new(ConnectionState {
+            rules: Cell::new(rules),
             timer: self.timers.borrow_mut().pop().unwrap_or_default(),
             phase: Cell::new(Phase::Idle),
             cut: Cell::new(false),
@@ -308,7 +323,8 @@ impl Connection {
 
     /// Set once no new exchange may begin on it after the one in progress.
     pub(crate) fn drain(&self) -> Option<Drain> {
-        self.worker.drain.get().or_else(|| self.state.entrance.drain())
+        let drain = self.worker.drain.get().or_else(|| self.state.entrance.drain());
+        drain.or_else(|| self.state.is_outdated().then(|| Drain::at_once(runtime::now())))
     }
 
     /// Its listener speaks HTTP.

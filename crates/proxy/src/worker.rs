@@ -159,6 +159,16 @@ pub struct Drain {
     pub idle_grace: Duration,
 }
 
+impl Drain {
+    /// A connection that has to end for what it is, not for when, may be idle for so long.
+    const GRACE: Duration = Duration::from_millis(100);
+
+    /// Of a connection that ends after the exchange in progress, which nothing cuts.
+    pub(crate) fn at_once(now: Instant) -> Self {
+        Self { requests_until: now, tunnels_until: now, idle_grace: Self::GRACE }
+    }
+}
+
 /// What a worker's tasks share; never leaves its thread.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -198,6 +208,12 @@ impl Worker {
         let next = Generation::after(Some(&old), &publication, self.index, self.seed);
         for entrance in self.entrances.borrow().iter() {
             entrance.outlive(&old, &next);
+            if entrance.renew_rules(&old, &next) {
+                // The first look at the clock is theirs: then they see that they are outdated.
+                self.registry.hurry_idle(runtime::now() + Drain::GRACE, |state| {
+                    Rc::ptr_eq(&state.entrance, entrance)
+                });
+            }
         }
         self.generation.replace(Rc::new(next));
         // Before the new ones are opened, which may be at the same addresses.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::authority::{Authority, Issued, replace};
 use crate::client::{BOTH, ONLY_12, ONLY_13, TlsClient, config, get};
-use crate::support::{Backend, Directory, Proxy, wait_for, with_listener};
+use crate::support::{Backend, Directory, Proxy, Then, reply, wait_for, with_listener};
 
 struct Stage {
     authority: Authority,
@@ -189,4 +189,77 @@ fn l12_an_endless_chain_ends_its_own_handshake_alone() {
     assert!(get(stage.proxy.addresses[0], "shop.example", &Arc::new(config)).is_err());
     assert_eq!(stage.get(BOTH, Some(&alice)).unwrap(), "HTTP/1.1 200 OK");
     assert_eq!(stage.backend.count(), 1);
+}
+
+/// Waits until the connection has ended: it is asked nothing meanwhile.
+fn ends(client: &mut TlsClient) -> bool {
+    let mut byte = [0];
+    matches!(std::io::Read::read(&mut client.stream, &mut byte), Ok(0) | Err(_))
+}
+
+#[test]
+fn connections_admitted_by_other_rules_end_after_the_exchange_in_progress() {
+    let (authority, clients) = (Authority::new("servers"), Authority::new("clients"));
+    let directory = Directory::new();
+    replace(&directory.0.join("clients.pem"), &clients.pem);
+    let files = authority.issue(&["shop.example"]).write(&directory.0, "shop");
+    let backend = Backend::start(|request, stream| {
+        if request.target() == "/slow" {
+            std::thread::sleep(std::time::Duration::from_millis(800));
+        }
+        reply(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        Then::Keep
+    });
+    let with = |tls: &str| with_listener(&[&backend], tls);
+    let open = format!("    tls: {{ certificates: [{files}] }}\n");
+    let ca = directory.0.join("clients.pem");
+    let closed = format!(
+        "    tls: {{ certificates: [{files}], client_auth: {{ ca: {} }} }}\n",
+        ca.display()
+    );
+    let proxy = Proxy::start(&with(""));
+    let mut plain = proxy.connect();
+    plain.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(plain.response().status, 200);
+    let mut busy = proxy.connect();
+    busy.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    wait_for("the request", || backend.count() == 2);
+    proxy.reload(&with(&open));
+    assert!(plain.is_closed());
+    assert_eq!(busy.response().status, 200);
+    assert!(busy.is_closed());
+
+    let anybody = Arc::new(config(&authority, BOTH, None));
+    let connect = || TlsClient::connect(proxy.addresses[0], "shop.example", &anybody).unwrap();
+    let mut stranger = connect();
+    assert_eq!(stranger.get().unwrap(), "HTTP/1.1 200 OK");
+    proxy.reload(&format!("{}\nwatch: true\n", with(&open).trim_end()));
+    assert_eq!(stranger.get().unwrap(), "HTTP/1.1 200 OK"); // nothing of the kind has changed
+    proxy.reload(&with(&closed));
+    assert!(ends(&mut stranger));
+    let alice = Arc::new(config(&authority, BOTH, Some(&clients.issue(&["alice"]))));
+    let mut known = TlsClient::connect(proxy.addresses[0], "shop.example", &alice).unwrap();
+    assert_eq!(known.get().unwrap(), "HTTP/1.1 200 OK");
+    proxy.reload(&with(&open)); // who was let in by more is let in by less
+    assert_eq!(known.get().unwrap(), "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_session_does_not_outlive_the_certificate_it_began_with() {
+    let stage = Stage::set("");
+    for versions in [ONLY_13, ONLY_12] {
+        let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
+        let alice = stage.clients.issue_with(&["alice"], |params| params.not_after = soon.into());
+        let config = Arc::new(config(&stage.authority, versions, Some(&alice)));
+        let connect = || TlsClient::connect(stage.proxy.addresses[0], "shop.example", &config);
+        assert!(connect().unwrap().get().is_ok());
+        wait_for("the end of the certificate", || {
+            std::time::SystemTime::now() > soon + std::time::Duration::from_secs(1)
+        });
+        let again = connect().and_then(|mut client| client.get());
+        assert!(again.is_err(), "{again:?}");
+    }
+    wait_for("a word about it", || {
+        stage.proxy.log().iter().any(|line| line.contains("that has expired since"))
+    });
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use evenkeel_config::model::ListenerId;
+use evenkeel_config::model::{Listener, ListenerId};
 use evenkeel_runtime::{self as runtime, Timer};
 
 use crate::generation::Generation;
@@ -36,6 +36,8 @@ pub(crate) struct Entrance {
     /// Whether this worker still accepts from its socket.
     pub(crate) accepts: Cell<bool>,
     drain: Cell<Option<Drain>>,
+    /// By which rules connections are admitted: a number for each time that they became others.
+    rules: Cell<u64>,
     wake: Timer,
     /// What is to end of its sessions.
     cuts: RefCell<Vec<Cut>>,
@@ -58,6 +60,7 @@ impl Entrance {
             open: Cell::new(0),
             accepts: Cell::new(false),
             drain: Cell::new(None),
+            rules: Cell::new(0),
             wake: Timer::new(),
             cuts: RefCell::default(),
             last: RefCell::new(None),
@@ -109,6 +112,23 @@ impl Entrance {
         self.cuts.take()
     }
 
+    /// By which rules a connection that comes now is admitted.
+    pub(crate) fn rules(&self) -> u64 {
+        self.rules.get()
+    }
+
+    /// From now on by others, which those that came before have not met; whether that is so.
+    pub(crate) fn renew_rules(&self, old: &Generation, next: &Generation) -> bool {
+        let listener = |of: &Generation| {
+            let id = of.listener(self.key)?;
+            Some(of.snapshot.listener(id)?.config.clone())
+        };
+        let (Some(old), Some(next)) = (listener(old), listener(next)) else { return false };
+        let renewed = asks_for_more(&old, &next);
+        self.rules.set(self.rules.get().saturating_add(u64::from(renewed)));
+        renewed
+    }
+
     /// Set once it has been left.
     pub(crate) fn drain(&self) -> Option<Drain> {
         self.drain.get()
@@ -117,5 +137,15 @@ impl Entrance {
     /// Wakes its accept loop when it is left.
     pub(crate) fn wake(&self) -> &Timer {
         &self.wake
+    }
+}
+
+/// Whether a client that `old` let in may be one that `next` would not.
+fn asks_for_more(old: &Listener, next: &Listener) -> bool {
+    let auth = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_auth.clone());
+    match (auth(old), auth(next)) {
+        (None, Some(_)) => true,
+        (Some(old), Some(Some(next))) => old.as_ref() != Some(&next),
+        _ => false,
     }
 }

@@ -150,7 +150,8 @@ impl Threshold {
         let Some(settings) = self.refresh() else { return incoming.refuse() };
         let under_way = UnderWay::one_more(&self.handshakes);
         let (worker, entrance) = (self.worker.clone(), self.entrance.clone());
-        runtime::spawn(shake_hands(worker, entrance, incoming, settings, under_way));
+        let rules = entrance.rules(); // those of the settings
+        runtime::spawn(shake_hands(worker, entrance, incoming, (settings, rules), under_way));
     }
 
     /// Whether the client makes connections no faster than it may; `None` if it has to prove first that
@@ -215,7 +216,7 @@ async fn shake_hands(
     worker: Rc<Worker>,
     entrance: Rc<Entrance>,
     incoming: Incoming,
-    settings: Arc<ServerConfig>,
+    (settings, rules): (Arc<ServerConfig>, u64),
     under_way: UnderWay,
 ) {
     let Some(((limit, timeout), forward, early)) =
@@ -254,7 +255,8 @@ async fn shake_hands(
                     }
                     drop(under_way);
                 });
-                return begin(worker, entrance, connection, (peer, opened), limit, forward).await;
+                return begin(worker, entrance, connection, (peer, opened, rules), limit, forward)
+                    .await;
             }
             Err(later) => connecting = later,
         }
@@ -262,7 +264,7 @@ async fn shake_hands(
     match in_time(&deadline, connecting).await {
         Some(Ok(connection)) => {
             drop(under_way);
-            begin(worker, entrance, connection, (peer, opened), limit, forward).await;
+            begin(worker, entrance, connection, (peer, opened, rules), limit, forward).await;
         }
         failed => tell_failure(&worker, peer, failed.and_then(Result::err)),
     }
@@ -293,7 +295,7 @@ async fn begin(
     worker: Rc<Worker>,
     entrance: Rc<Entrance>,
     connection: quinn::Connection,
-    (peer, opened): (SocketAddr, Instant),
+    (peer, opened, rules): (SocketAddr, Instant, u64),
     limit: u32,
     forward: ForwardedCertificate,
 ) {
@@ -313,7 +315,13 @@ async fn begin(
         .map_or(entrance.address, |ip| SocketAddr::new(ip, entrance.address.port()));
     let channel = Channel::Quic(Ends { peer, local });
     let session = Session::of_quic(&connection, forward);
+    let is_over = session.has_ended(runtime::wall_clock());
     let trunk = Connection::new(worker, channel, entrance, opened);
+    trunk.state.admitted_by(rules);
+    if is_over {
+        tracing::debug!(client = %peer, "refused: its session's certificate has expired");
+        return h3::close(&connection, Code::NoError);
+    }
     let _ = trunk.tls.set(session.into()); // it is new
     h3::serve(Rc::new(trunk), connection).await;
 }

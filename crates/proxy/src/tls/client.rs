@@ -192,10 +192,20 @@ impl Complaint {
 /// What a server says against the request's connection after the handshake was over for us: with
 /// TLS 1.3 it judges our certificate only then (RFC 8446 §4.4.2.4). Nothing of a request was read.
 pub(crate) fn refusal(error: &io::Error) -> Option<Complaint> {
-    use AlertDescription as A;
     match tls_error(error)? {
-        rustls::Error::AlertReceived(
-            alert @ (A::CertificateRequired
+        rustls::Error::AlertReceived(alert) if is_refusal(*alert) => {
+            Some(Complaint { reason: Reason::UpstreamTlsHandshake, text: of_alert(*alert).into() })
+        }
+        _ => None,
+    }
+}
+
+/// Said about our certificate, and of nothing that comes after it.
+pub(super) fn is_refusal(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::CertificateRequired
             | A::BadCertificate
             | A::UnsupportedCertificate
             | A::CertificateRevoked
@@ -204,12 +214,8 @@ pub(crate) fn refusal(error: &io::Error) -> Option<Complaint> {
             | A::UnknownCA
             | A::AccessDenied
             | A::HandshakeFailure
-            | A::DecryptError),
-        ) => {
-            Some(Complaint { reason: Reason::UpstreamTlsHandshake, text: of_alert(*alert).into() })
-        }
-        _ => None,
-    }
+            | A::DecryptError
+    )
 }
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -102,6 +102,16 @@ impl Identity {
             self.add("x-client-cert-not-after", httpdate::fmt_http_date(ends));
         }
     }
+}
+
+/// How long all certificates of a chain are good; `None` if there is none.
+pub(super) fn good_until(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
+    let ends = |der: &CertificateDer<'_>| {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let ends = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
+        UNIX_EPOCH.checked_add(Duration::from_secs(ends))
+    };
+    chain.iter().filter_map(ends).min()
 }
 
 /// A byte sequence (RFC 9651 §3.3.5).

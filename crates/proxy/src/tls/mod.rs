@@ -16,6 +16,7 @@ mod tickets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use evenkeel_config::model::ForwardedCertificate;
 
@@ -24,6 +25,8 @@ pub use self::client::{ClientSettings, ClientTls, Trust};
 pub(crate) use self::client::{Complaint, Offer, refusal};
 pub use self::identity::Identity;
 pub(crate) use self::identity::Shown;
+#[cfg(feature = "http3")]
+pub(crate) use self::quic_client::refuses_certificate;
 pub use self::server::{ServerParts, ServerTls, client_verifier, provider};
 pub(crate) use self::stream::TlsStream;
 pub use self::tickets::{TicketSecret, Tickets};
@@ -55,6 +58,8 @@ pub struct Session {
     pub resumed: bool,
     /// What servers are told about the client's certificate; nothing if it showed none.
     pub client: Identity,
+    /// How long the certificates that the client has shown are good.
+    pub good_until: Option<SystemTime>,
 }
 
 /// A protocol agreed on by ALPN.
@@ -102,6 +107,12 @@ impl Session {
         }
     }
 
+    /// Whether what the client has once shown is good no more: a session that goes on brings it along,
+    /// and nobody looks at its dates again.
+    pub(crate) fn has_ended(&self, now: SystemTime) -> bool {
+        self.good_until.is_some_and(|until| until < now)
+    }
+
     /// After the handshake.
     pub(crate) fn of(session: &rustls::Connection, forward: ForwardedCertificate) -> Self {
         let server_name = Self::name_asked_for(session);
@@ -118,6 +129,7 @@ impl Session {
             alpn: session.alpn_protocol().and_then(Alpn::of),
             resumed: session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
             client: Identity::of(session.peer_certificates().unwrap_or_default(), forward),
+            good_until: identity::good_until(session.peer_certificates().unwrap_or_default()),
         }
     }
 }

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
 
-use super::{Alpn, Identity, ServerTls, Session};
+use super::{Alpn, Identity, ServerTls, Session, identity};
 
 /// Sessions that early data may be sent with: each once (RFC 8446 §8.1).
 const SESSIONS_MAX: usize = 4096;
@@ -65,13 +65,15 @@ impl Session {
         let handshake = handshake.and_then(|data| data.downcast::<HandshakeData>().ok());
         let chain = connection.peer_identity();
         let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let chain = chain.as_deref().map_or(&[][..], Vec::as_slice);
         Self {
             server_name: handshake.and_then(|data| data.server_name).map(Into::into),
             version: "TLSv1.3",
             cipher: "",
             alpn: Some(Alpn::H3),
             resumed: false,
-            client: Identity::of(chain.as_deref().map_or(&[], Vec::as_slice), forward),
+            client: Identity::of(chain, forward),
+            good_until: identity::good_until(chain),
         }
     }
 }

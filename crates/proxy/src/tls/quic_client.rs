@@ -15,7 +15,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::client::{ClientTls, Complaint, of_alert, of_certificate};
+use super::client::{ClientTls, Complaint, is_refusal, of_alert, of_certificate};
 use crate::failure::Reason;
 
 /// Around the reason in the library's text; in nothing that a certificate's names are shown as.
@@ -65,6 +65,17 @@ impl Complaint {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether the server has ended a connection because of our certificate: then it has read nothing of a
+/// request on it.
+pub(crate) fn refuses_certificate(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ConnectionClosed(closed) => {
+            alert(closed.error_code.into()).is_some_and(is_refusal)
+        }
+        _ => false,
     }
 }
 

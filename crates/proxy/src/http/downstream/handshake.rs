@@ -41,6 +41,15 @@ pub(crate) async fn shake_hands(connection: &Connection) -> bool {
             let auth = listener.config.tls.as_ref().and_then(|tls| tls.client_auth.as_ref());
             let forward = auth.map(|auth| auth.forward).unwrap_or_default();
             let session = stream.with_session(|session| Session::of(session, forward));
+            if session.has_ended(runtime::wall_clock()) {
+                counters.handshakes_failed.add(1);
+                let (client, listener) = (connection.peer, &listener.config.name);
+                if let Some(untold) = connection.worker.handshakes_told.tells(runtime::now()) {
+                    let untold = (untold > 0).then_some(untold);
+                    tracing::info!(%client, %listener, untold, "no TLS session: it goes on from one with a certificate that has expired since");
+                }
+                return false;
+            }
             counters.handshakes.add(1);
             counters.handshakes_resumed.add(u64::from(session.resumed));
             connection.tls.set(session.into()).is_ok()

@@ -30,7 +30,7 @@ use crate::http::multiplex::h3::{close, section, wire_max};
 use crate::http::upstream::connect::Progress;
 use crate::http::upstream::flight::RESPONSE_LIMITS;
 use crate::snapshot::PoolSettings;
-use crate::tls::Complaint;
+use crate::tls::{self, Complaint};
 use crate::worker::Worker;
 
 /// Longest field section taken of a server.
@@ -226,9 +226,16 @@ impl Carrier {
                 code => of(of_code(code), false),
             },
             H3Broken::Stream(Broken::Gone) => {
-                let ended = self.connection.close_reason();
-                let reason = ended.map(|error| complain(&self.known, &error));
-                of(reason.unwrap_or(Reason::UpstreamReset), false)
+                let Some(error) = self.connection.close_reason() else {
+                    return of(Reason::UpstreamReset, false);
+                };
+                match complain(&self.known, &error) {
+                    // That reason says that nothing of the request was read.
+                    Reason::UpstreamTlsHandshake if !tls::refuses_certificate(&error) => {
+                        of(Reason::UpstreamProtocol, false)
+                    }
+                    reason => of(reason, false),
+                }
             }
             H3Broken::Stream(Broken::Connection(broken)) => {
                 close(&self.connection, broken);
