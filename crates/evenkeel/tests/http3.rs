@@ -163,8 +163,7 @@ fn a_client_that_gives_up_a_request_gives_up_that_alone_rfc_9114_4_1_1() {
         Then::Keep
     });
     let site = Site::new();
-    let config = site.config(&[&backend]).replace("    tls:", "    policies: log\n    tls:");
-    let proxy = support::Proxy::start(&(config + "policies: { log: { access_log: {} } }\n"));
+    let proxy = support::Proxy::start(&logged(&site.config(&[&backend])));
     run(async {
         let client = Raw::dial(&site, proxy.addresses[0]).await;
         let (mut send, mut receive) = client.send(&headers(&get("/slow")), true).await;
@@ -300,10 +299,17 @@ fn content_beyond_its_length_is_malformed_whenever_it_comes_rfc_9114_4_1_2() {
     gate.open();
 }
 
+/// With a line for each exchange.
+fn logged(config: &str) -> String {
+    let config = config.replace("    tls:", "    policies: log\n    tls:");
+    config + "policies: { log: { access_log: {} } }\n"
+}
+
 #[test]
 fn a_head_that_is_too_long_is_answered_with_431_rfc_9114_4_2_2() {
     let backend = Backend::named("app");
-    let (site, proxy) = with_site(&[&backend]);
+    let site = Site::new();
+    let proxy = support::Proxy::start(&logged(&site.config(&[&backend])));
     let long = "x".repeat(33 * 1024);
     let answer = run(async {
         let client = Raw::dial(&site, proxy.addresses[0]).await;
@@ -311,6 +317,9 @@ fn a_head_that_is_too_long_is_answered_with_431_rfc_9114_4_2_2() {
     });
     assert_eq!(answer.unwrap().status, 431);
     assert_eq!(backend.count(), 0);
+    wait_for("a line about it", || {
+        proxy.output().iter().any(|line| line.contains("431") && line.contains("HTTP/3"))
+    });
 }
 
 #[test]
@@ -750,7 +759,7 @@ fn an_upgrade_leaves_connections_to_the_process_that_they_belong_to_rfc_9114_5_2
 fn requests_in_early_data_are_safe_ones_and_servers_are_told_rfc_8470() {
     let backend = Backend::named("app");
     let site = Site::new();
-    let config = site.config(&[&backend]).replace("tls: {", "tls: { early_data: true,");
+    let config = logged(&site.config(&[&backend]).replace("tls: {", "tls: { early_data: true,"));
     let proxy = support::Proxy::start(&format!("{config}workers: 1\n"));
     run(async {
         let endpoint = site.endpoint();
@@ -775,7 +784,11 @@ fn requests_in_early_data_are_safe_ones_and_servers_are_told_rfc_8470() {
             assert_eq!(client.ask(&post("/late")).await.unwrap().status, 200);
             let told = backend.received().into_iter().any(|r| r.field("early-data").is_some());
             match refused {
-                425 if told => return,
+                425 if told => {
+                    return wait_for("a line about it", || {
+                        proxy.output().iter().any(|line| line.contains("\"too_early\""))
+                    });
+                }
                 status => assert!(matches!(status, 200 | 425)),
             }
         }
@@ -865,6 +878,7 @@ fn s6_a_connection_that_asks_for_all_it_may_and_takes_nothing_holds_little() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         (proxy.memory() / 1024).saturating_sub(before) / CONNECTIONS as u64
     });
+    println!("{each} KiB for each connection");
     // What a hundred exchanges cost, and not a hundred blocks and their answers (20 MB).
     assert!(each < 3072, "{each} KiB for each connection");
 }

@@ -140,6 +140,8 @@ pub enum Reason {
     CertificateDenied,
     /// Nobody can say at the moment whether it may.
     AuthUnavailable,
+    /// A request in early data that could change something if it is replayed (RFC 8470 §5.2).
+    TooEarly,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
     /// Serving it panicked.
@@ -182,6 +184,7 @@ impl Reason {
             | Self::RateLimited
             | Self::TooManyAtOnce
             | Self::ConnectionRate => 429,
+            Self::TooEarly => 425,
             Self::Panicked => 500,
             Self::NoServers
             | Self::NoHealthyServer
@@ -269,6 +272,7 @@ impl Reason {
             Self::NoCredentials => "no_credentials",
             Self::CertificateDenied => "certificate_denied",
             Self::AuthUnavailable => "auth_unavailable",
+            Self::TooEarly => "too_early",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
             Self::Panicked => "internal_error",
         }
@@ -337,6 +341,7 @@ impl Reason {
             | Self::RateLimited
             | Self::TooManyAtOnce
             | Self::ConnectionRate
+            | Self::TooEarly
             | Self::PlaintextOnTlsPort
             | Self::AddressDenied
             | Self::NoCredentials

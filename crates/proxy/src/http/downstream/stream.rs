@@ -34,7 +34,7 @@ pub(crate) struct Read {
     head: Box<RequestHead>,
     buffer: Buffer,
     /// The head's length, or why it is refused.
-    parsed: Result<usize, RequestError>,
+    parsed: Result<usize, Reason>,
     body: BodyLength,
     asked: Asked,
 }
@@ -43,6 +43,25 @@ impl Read {
     /// Bytes of the head.
     pub(crate) fn length(&self) -> usize {
         self.buffer.filled().len()
+    }
+
+    /// What was read is not to be served, but to be answered, counted and logged like any other.
+    #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "nobody else says it"))]
+    pub(crate) fn refuse(&mut self, why: Reason) {
+        self.parsed = Err(why);
+    }
+
+    /// A request whose head is not looked at.
+    #[cfg_attr(not(feature = "http3"), allow(dead_code, reason = "nobody else says it"))]
+    pub(crate) fn unread(worker: &Worker, why: Reason) -> Self {
+        let asked = Asked { is_head: false, tunnel: None };
+        Self {
+            head: worker.heads.request(),
+            buffer: worker.stock.take_little(),
+            parsed: Err(why),
+            body: BodyLength::None,
+            asked,
+        }
     }
 
     /// Takes it back unserved.
@@ -115,6 +134,7 @@ pub(crate) fn read(
         Ok(_) => Err(RequestError::BadRequestLine),
         Err(error) => Err(error),
     };
+    let parsed = parsed.map_err(Reason::BadRequest);
     // Many may wait for servers at once on one connection: each with little more than its head.
     let room = match body {
         BodyLength::None => 256,
@@ -136,7 +156,7 @@ async fn serve(
     id: ListenerId,
     head: Box<RequestHead>,
     buffer: Buffer,
-    parsed: Result<usize, RequestError>,
+    parsed: Result<usize, Reason>,
 ) {
     let mut exchange = Exchange::new(connection, generation, id, head, buffer);
     let next = match parsed {
@@ -150,9 +170,8 @@ async fn serve(
                 },
             }
         }
-        Err(error) => {
-            let failure = Failure::new(Reason::BadRequest(error));
-            let next = local_reply::send(&mut exchange, failure).await;
+        Err(why) => {
+            let next = local_reply::send(&mut exchange, Failure::new(why)).await;
             exchange::record(&exchange);
             next
         }

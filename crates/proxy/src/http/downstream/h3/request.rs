@@ -9,13 +9,15 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ::http::header::HeaderValue;
-use ::http::{HeaderMap, Response, StatusCode};
+use ::http::{HeaderMap, Response};
 use bytes::Bytes;
+use evenkeel_codec::RequestError;
 use evenkeel_codec::h3::{Code, Resets};
 use evenkeel_runtime::{self as runtime, Timer};
 
 use super::close;
 use crate::connection::Connection;
+use crate::failure::Reason;
 use crate::http::downstream::stream;
 use crate::http::multiplex::h3::section::{self, Asked, Refusal};
 use crate::http::multiplex::h3::stream::{Broken, Inward, Next, Outward};
@@ -77,7 +79,13 @@ pub(super) async fn serve(
     let asked = match h3.receive_head(deadline).await {
         Some(Ok(asked)) => asked,
         Some(Err(Refusal::TooLong)) => {
-            return h3.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            let Some((generation, id)) = connection.serving() else {
+                return h3.give_up(Code::RequestRejected);
+            };
+            let why = Reason::BadRequest(RequestError::HeadTooLarge);
+            let read = stream::Read::unread(&connection.worker, why);
+            let transport = Transport::H3(Box::new(h3));
+            return stream::spawn(&connection, &trunk, generation, id, transport, read);
         }
         Some(Err(refusal)) => {
             tracing::debug!(client = %connection.peer, ?refusal, "a malformed request");
@@ -94,14 +102,18 @@ pub(super) async fn serve(
     };
     connection.requests.set(connection.requests.get().saturating_add(1));
     let Asked { mut parts, protocol } = asked;
+    // It may be a replay (RFC 8470 §3, §5): only what changes nothing, and servers are told.
+    let is_too_early = h3.inward.is_early() && !parts.method.is_safe();
     if h3.inward.is_early() {
-        // It may be a replay (RFC 8470 §3, §5): only what changes nothing, and servers are told.
-        if !parts.method.is_safe() {
-            return h3.refuse(StatusCode::TOO_EARLY);
-        }
         parts.headers.insert("early-data", HeaderValue::from_static("1"));
     }
-    match stream::read(&trunk, &listener.config, &parts, protocol.as_deref(), ended) {
+    let mut read = stream::read(&trunk, &listener.config, &parts, protocol.as_deref(), ended);
+    if let Ok(read) = &mut read
+        && is_too_early
+    {
+        read.refuse(Reason::TooEarly);
+    }
+    match read {
         Ok(read) if !trunk.has_room(read.length()) => {
             read.forget(&connection.worker);
             h3.give_up(Code::RequestRejected); // it may be sent again
@@ -178,13 +190,6 @@ impl H3 {
             }
             Err(refusal) => Err(self.refused(refusal)),
         }
-    }
-
-    /// Answers without an exchange.
-    fn refuse(&mut self, status: StatusCode) {
-        let mut response = Response::new(());
-        *response.status_mut() = status;
-        let _ = self.send_head(&response, true); // the client may be gone
     }
 
     /// What breaks the client's rules ends the stream or the connection.
