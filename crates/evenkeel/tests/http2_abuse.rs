@@ -15,6 +15,7 @@ use evenkeel_tools::frames::{
     Block, Client, Settled, continuation, data, flag, frame, headers, kind, ping, priority,
     rst_stream, setting, settings, window_update,
 };
+use support::admin::Admin;
 use support::{Backend, Proxy, Then, wait_for, with_listener};
 
 /// Streams that may be reset, or made to be reset, in a second (`codec/src/h2/budget.rs`).
@@ -124,6 +125,8 @@ fn flood(name: &str, budget: &str, more: impl Fn(&mut Client) -> Vec<u8>) {
     let names = [format!("budget=\"{budget}\""), "budget=\"library\"".to_owned()];
     let said = || proxy.log().iter().any(|line| names.iter().any(|name| line.contains(name)));
     wait_for("a line that says which budget was exceeded", said);
+    let status = Admin::of(&proxy).get("/v1/status").body;
+    assert!(status["floods"].as_u64().unwrap() >= ATTACKERS as u64, "{name}: {status}");
 }
 
 /// A server that reads on and never answers.

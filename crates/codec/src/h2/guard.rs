@@ -5,7 +5,10 @@
 use std::time::Instant;
 
 use super::budget::{Budget, Spent};
-use super::scan::{DATA, Frame, HEADERS, RST_STREAM, Scan};
+use super::scan::{
+    ACK, CONTINUATION, DATA, Frame, GOAWAY, HEADERS, PING, PRIORITY, PUSH_PROMISE, RST_STREAM,
+    SETTINGS, Scan, WINDOW_UPDATE,
+};
 
 /// RFC 9113 §3.4: what a client sends before its first frame. What it says is not looked at.
 const PREFACE: u32 = 24;
@@ -37,6 +40,8 @@ pub struct FrameGuard {
     continuations: u32,
     /// Bytes of answers sent that have not paid for anything yet.
     unpaid: u32,
+    /// The client has acknowledged a SETTINGS of ours.
+    acknowledged: bool,
 }
 
 impl FrameGuard {
@@ -54,7 +59,13 @@ impl FrameGuard {
             block: header_block,
             continuations: Budget::Continuations.amount(),
             unpaid: 0,
+            acknowledged: false,
         }
+    }
+
+    /// Whether the client has acknowledged a SETTINGS of ours (RFC 9113 §6.5.3).
+    pub fn has_acknowledged(&self) -> bool {
+        self.acknowledged
     }
 
     /// The next bytes from the client.
@@ -77,7 +88,7 @@ impl FrameGuard {
         self.spent.forget(now);
         while let Some(frame) = self.outgoing.next(&mut bytes) {
             match frame.kind {
-                DATA | HEADERS | 9 => {
+                DATA | HEADERS | CONTINUATION => {
                     self.unpaid = self.unpaid.saturating_add(frame.length).saturating_add(9)
                 }
                 RST_STREAM if is_blame(frame.code) => self.one_more_reset()?,
@@ -93,21 +104,25 @@ impl FrameGuard {
             DATA if frame.is_empty_data() => self.spent.spend(Budget::EmptyData, 1),
             DATA => Ok(()),
             HEADERS => self.headers(frame),
-            2 => self.spent.spend(Budget::Priorities, 1),
+            PRIORITY => self.spent.spend(Budget::Priorities, 1),
             RST_STREAM => self.one_more_reset(),
-            4 => self.spent.spend(Budget::Settings, 1 + frame.length / SETTINGS_BYTES),
-            // PUSH_PROMISE is an error that ends the connection.
-            5 => Ok(()),
-            6 => {
+            SETTINGS if frame.flags & ACK != 0 => {
+                self.acknowledged = true;
+                self.spent.spend(Budget::Settings, 1)
+            }
+            SETTINGS => self.spent.spend(Budget::Settings, 1 + frame.length / SETTINGS_BYTES),
+            // An error that ends the connection.
+            PUSH_PROMISE => Ok(()),
+            PING => {
                 self.pay();
                 self.spent.spend(Budget::Pings, 1)
             }
-            7 => self.spent.spend(Budget::GoAways, 1),
-            8 => {
+            GOAWAY => self.spent.spend(Budget::GoAways, 1),
+            WINDOW_UPDATE => {
                 self.pay();
                 self.spent.spend(Budget::WindowUpdates, 1)
             }
-            9 => {
+            CONTINUATION => {
                 self.continuations =
                     self.continuations.checked_sub(1).ok_or(Budget::Continuations)?;
                 self.header_block(frame)

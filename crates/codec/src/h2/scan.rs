@@ -4,9 +4,18 @@
 pub(super) const DATA: u8 = 0;
 /// The type of a frame that begins a message, or its trailer section (RFC 9113 §6.2).
 pub const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 0x1;
+/// Of SETTINGS and PING (RFC 9113 §6.5).
+pub(super) const ACK: u8 = 0x1;
 const PADDED: u8 = 0x8;
 
 const HEAD: usize = 9;

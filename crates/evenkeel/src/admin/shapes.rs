@@ -105,6 +105,11 @@ pub(crate) static STATUS: Shape = Shape {
         must("handshakes", NUMBER, "TLS handshakes that ended in a session."),
         must("handshakes_resumed", NUMBER, "Of these, those that resumed an earlier one."),
         must("handshakes_failed", NUMBER, "TLS handshakes that failed."),
+        must(
+            "floods",
+            NUMBER,
+            "Connections of HTTP/2 ended because the client sent too much that brings nobody anything.",
+        ),
         must("listeners", NUMBER, "How many."),
         must("routes", NUMBER, "How many."),
         must(

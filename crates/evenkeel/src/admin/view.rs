@@ -61,6 +61,7 @@ pub(crate) async fn status(call: Call) -> Answered {
         "handshakes": sum(|worker| worker.handshakes.value()),
         "handshakes_resumed": sum(|worker| worker.handshakes_resumed.value()),
         "handshakes_failed": sum(|worker| worker.handshakes_failed.value()),
+        "floods": sum(|worker| worker.floods.value()),
         "listeners": stand.config.listeners.len(),
         "routes": stand.config.routes.len(),
         "pools": view.pools.iter().map(|pool| summary(stand, pool)).collect::<Value>(),

@@ -310,3 +310,19 @@ fn j11_frames_on_streams_that_are_none_end_the_connection() {
     }
     assert_eq!(backend.count(), 0);
 }
+
+#[test]
+fn j22_settings_that_are_never_acknowledged_end_the_connection_rfc_9113_6_5_3() {
+    let backend = Backend::named("app");
+    let proxy = Proxy::start(&config(&backend, ""));
+    let mut settled = Wire::connect(proxy.addresses[0]);
+    settled.settle();
+    let mut wire = Wire::connect(proxy.addresses[0]);
+    wire.frame(HEADERS, END_HEADERS | END_STREAM, 1, &wire::fields(&FIELDS));
+    let said: Vec<_> = std::iter::from_fn(|| wire.next()).collect();
+    assert!(said.iter().any(|frame| (frame.kind, frame.stream) == (HEADERS, 1)));
+    let goaway = said.iter().find(|frame| frame.kind == wire::GOAWAY).unwrap();
+    assert_eq!(goaway.payload[4..8], [0, 0, 0, 4]); // SETTINGS_TIMEOUT
+    settled.frame(HEADERS, END_HEADERS | END_STREAM, 1, &wire::fields(&FIELDS));
+    assert!(std::iter::from_fn(|| settled.next()).any(|frame| frame.kind == HEADERS));
+}

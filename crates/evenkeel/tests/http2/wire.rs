@@ -14,6 +14,7 @@ pub(crate) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 
 pub(crate) const PROTOCOL_ERROR: u32 = 1;
 
@@ -58,7 +59,13 @@ impl Wire {
         let mut wire = Self::connect(address);
         wire.frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
         wire.frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0, 0]);
+        wire.settle();
         wire
+    }
+
+    /// Acknowledges the other side's settings; [`Self::came`] does so itself.
+    pub(crate) fn settle(&mut self) {
+        self.frame(SETTINGS, ACK, 0, &[]);
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {

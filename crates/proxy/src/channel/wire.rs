@@ -80,6 +80,11 @@ impl<'c> Wire<'c> {
         self.turn.set(0);
     }
 
+    /// Whether the peer has acknowledged a SETTINGS of ours, as far as that is seen.
+    pub(crate) fn has_acknowledged(&self) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.borrow().has_acknowledged())
+    }
+
     /// What the peer has exceeded: nothing more is read, and the connection's task is to end it.
     pub(crate) fn exceeded(&self) -> Option<Budget> {
         self.exceeded.get()

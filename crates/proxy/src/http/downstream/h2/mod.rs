@@ -9,7 +9,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::http::Request;
 use bytes::Bytes;
@@ -45,6 +45,9 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// What DATA frames that wait to be read may cost, 256 bytes for each short one: streams of gRPC are
 /// made of them, and as many as a stream's window holds are no attack.
 const DATA_BUDGET: usize = 2 * 1024 * 1024;
+/// A client acknowledges our settings within this time at least (RFC 9113 §6.5.3), or within that for a
+/// head if it is longer.
+const SETTLE_MIN: Duration = Duration::from_secs(10);
 /// Longest time for a last word to a client.
 const GOODBYE: Duration = Duration::from_millis(500);
 /// And to one that sends too much: it may not read at all.
@@ -74,6 +77,7 @@ pub(super) async fn converse(connection: &Connection, early: Buffer) {
         connection.opened + timeouts.age_max,
     );
     let requests_max = config.limits.requests_per_connection;
+    let settle_until = connection.opened + timeouts.head.max(SETTLE_MIN);
     let settings = settings(config);
     let guard = FrameGuard::new(header_list(config).saturating_add(BLOCK_EXTRA), now);
     drop(generation);
@@ -91,6 +95,7 @@ pub(super) async fn converse(connection: &Connection, early: Buffer) {
         trunk,
         life,
         requests_max,
+        settle_until,
         pings: None,
         over: false,
     };
@@ -152,6 +157,8 @@ struct Talk<'w, 'c> {
     trunk: Rc<Trunk>,
     life: Life,
     requests_max: u32,
+    /// Our settings have been acknowledged by then.
+    settle_until: Instant,
     pings: Option<PingPong>,
     /// The client has been told that it is over; only that has to leave.
     over: bool,
@@ -232,6 +239,12 @@ impl Talk<'_, '_> {
             let is_late = state.timer.deadline().is_none_or(|deadline| deadline <= now);
             return if is_late { Tick::Over } else { Tick::Wait };
         }
+        let is_settled = self.wire.has_acknowledged();
+        if !is_settled && now >= self.settle_until {
+            tracing::debug!(client = %self.connection.peer, "our settings are not acknowledged");
+            self.say_goodbye(Reason::SETTINGS_TIMEOUT, GOODBYE);
+            return Tick::Said;
+        }
         let look = Look {
             now,
             live,
@@ -243,7 +256,7 @@ impl Talk<'_, '_> {
             cut: state.is_cut(),
         };
         let (act, again) = self.life.look(look);
-        state.timer.set(again);
+        state.timer.set(if is_settled { again } else { again.min(self.settle_until) });
         match act {
             Act::Nothing => return Tick::Wait,
             Act::Ping => {
