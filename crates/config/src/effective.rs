@@ -211,6 +211,8 @@ fn matches(condition: &Match, config: &Config) -> Value {
         Match::Header(name, value) => json!({ "header": { name: self::value(value) } }),
         Match::Cookie(name, value) => json!({ "cookie": { name: self::value(value) } }),
         Match::Query(name, value) => json!({ "query": { name: self::value(value) } }),
+        Match::Country(countries) => json!({ "country": countries }),
+        Match::Claim(name, value) => json!({ "claim": { name: self::value(value) } }),
         Match::Client(nets) => {
             json!({ "client": nets.iter().map(ToString::to_string).collect::<Vec<_>>() })
         }

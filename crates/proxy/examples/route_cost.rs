@@ -152,6 +152,8 @@ fn run(shape: &Shape, routes: usize) {
             head: &head,
             bytes,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            claims: None,
+            country: None,
         };
         // Whatever is only done once is done, and it is found.
         assert_eq!(table.find(&view).is_some(), shape.name != "no match", "{url}");

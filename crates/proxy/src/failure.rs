@@ -134,6 +134,8 @@ pub enum Reason {
     TooManyAtOnce,
     /// This address makes connections faster than it may.
     ConnectionRate,
+    /// The client is in a country that may not.
+    CountryDenied,
     /// The client has not said who it is, or not truly.
     NoCredentials,
     /// Its certificate is none of those that may.
@@ -176,7 +178,7 @@ impl Reason {
             | Self::PlaintextOnTlsPort => 400,
             Self::HeadTimeout | Self::BodyTimeout | Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
-            Self::AddressDenied | Self::CertificateDenied => 403,
+            Self::AddressDenied | Self::CertificateDenied | Self::CountryDenied => 403,
             Self::NoCredentials => 401,
             Self::NoRoute => 404,
             Self::Loop => 508,
@@ -269,6 +271,7 @@ impl Reason {
             Self::LimitUnknown => "limit_unknown",
             Self::TooManyAtOnce => "too_many_at_once",
             Self::ConnectionRate => "connection_rate",
+            Self::CountryDenied => "country_denied",
             Self::NoCredentials => "no_credentials",
             Self::CertificateDenied => "certificate_denied",
             Self::AuthUnavailable => "auth_unavailable",
@@ -344,6 +347,7 @@ impl Reason {
             | Self::TooEarly
             | Self::PlaintextOnTlsPort
             | Self::AddressDenied
+            | Self::CountryDenied
             | Self::NoCredentials
             | Self::CertificateDenied
             | Self::NoRoute => Fault::Downstream,
@@ -417,7 +421,7 @@ mod tests {
                 R::NoCredentials,
                 R::CertificateDenied,
                 R::AuthUnavailable,
-                R::NoRoute,
+                R::CountryDenied,
             ],
         ]
         .concat()

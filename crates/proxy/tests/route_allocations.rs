@@ -73,6 +73,8 @@ fn finding_a_route_allocates_nothing() {
         head: &head,
         bytes,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        claims: None,
+        country: None,
     };
     let keys = [HashKey::Path, HashKey::Header("x-a".into()), HashKey::Query("q".into())];
     // An expression makes its scratch space when it is used first.

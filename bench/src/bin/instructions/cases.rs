@@ -172,6 +172,8 @@ fn route_find(routes: usize) -> Work {
             head: &head,
             bytes: &bytes,
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            claims: None,
+            country: None,
         };
         let found = black_box(&table).find(black_box(&view));
         assert!(found.is_some_and(|found| found.route.0 as usize == wanted));

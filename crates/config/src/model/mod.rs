@@ -225,6 +225,10 @@ pub enum Match {
     Query(String, ValueMatch),
     /// The client's address (after trusted proxies) is in one of these networks.
     Client(Vec<IpNet>),
+    /// The client is in one of these countries; known where a policy `geo` of the listener says so.
+    Country(Vec<String>),
+    /// A claim of the token that a policy `jwt` of the listener has found good.
+    Claim(String, ValueMatch),
 }
 
 /// A host name, lower case, without a port.

@@ -65,6 +65,18 @@ pub(crate) static MATCH: Object = Object {
         opt("cookie", VALUES, Means("any"), "Cookies by name."),
         opt("query", VALUES, Means("any"), "Query parameters by name."),
         opt("client", CIDR, Means("any"), "Networks of the client, after trusted proxies."),
+        opt(
+            "country",
+            OneOrMany(&Text("DE")),
+            Means("any"),
+            "Countries of the client, as ISO 3166 has them; needs a policy `geo` of the listener.",
+        ),
+        opt(
+            "claim",
+            VALUES,
+            Means("any"),
+            "Claims of a good token by name, or by the way to them (`realm_access.roles`): a text is the whole value or one member of a list; needs a policy `jwt` of the listener.",
+        ),
         opt("listener", NAMES, Means("any"), "Listeners by name."),
         opt("all", List(&Kind::Object(&MATCH)), Means("nothing more"), "Each of these."),
         opt("any", List(&Kind::Object(&MATCH)), Means("nothing more"), "At least one of these."),

@@ -4,6 +4,7 @@ use regex::bytes::RegexBuilder;
 
 use super::Scope;
 use super::listener::networks;
+use super::policy::geo::countries;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::model::{HostMatch, ListenerId, Match, PathMatch, Pattern, ValueMatch};
 use crate::option::{MATCH, PATH, VALUE};
@@ -43,6 +44,10 @@ pub(super) fn read(node: &Node, scope: &Scope, found: &mut Findings) -> Match {
             }
             "query" => {
                 values(node, found, |name, value| Match::Query(name.to_owned(), value), &mut all)
+            }
+            "country" => all.push(Match::Country(countries(node, found))),
+            "claim" => {
+                values(node, found, |name, value| Match::Claim(name.to_owned(), value), &mut all)
             }
             "client" => all.push(Match::Client(networks(Some(node), found))),
             "listener" => {

@@ -6,16 +6,50 @@ use std::net::SocketAddr;
 
 use super::Scope;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::{Action, Config, HostMatch, Match, PathMatch, PolicyId, PoolId};
+use crate::model::{Action, Config, HostMatch, Match, PathMatch, PolicyId, PolicyKind, PoolId};
 use crate::precedence::{Alternative, alternatives};
 use crate::read::Findings;
 
 pub(super) fn check(config: &Config, scope: &Scope, routes: &[Span], found: &mut Findings) {
     check_addresses(config, scope, found);
     check_unused(config, scope, found);
+    check_known(config, routes, found);
     // Names that could not be resolved would only cause second-hand findings.
     if !found.0.iter().any(|d| d.severity == crate::diagnostic::Severity::Error) {
         check_reachable(config, routes, found);
+    }
+}
+
+/// What no policy finds out never matches.
+fn check_known(config: &Config, routes: &[Span], found: &mut Findings) {
+    let ids = || config.listeners.iter().flat_map(|listener| &listener.policies);
+    let kinds = || ids().filter_map(|id| Some(&config.policies.get(id.0 as usize)?.kind));
+    let knows_claims = kinds().any(|kind| matches!(kind, PolicyKind::Jwt(_)));
+    let knows_countries = kinds().any(|kind| matches!(kind, PolicyKind::Geo(_)));
+    for (at, route) in config.routes.iter().enumerate() {
+        let span = routes.get(at).copied().unwrap_or_default();
+        let mut miss = |what: &str, policy: &str| {
+            let message = format!("this route asks for a {what}, which nobody finds out");
+            found.push(
+                Diagnostic::error("never-known", crate::read::first_line(span), message).help(
+                    format!("give a listener a policy `{policy}`: those of routes come too late"),
+                ),
+            );
+        };
+        if !knows_claims && asks(&route.matches, &|m| matches!(m, Match::Claim(..))) {
+            miss("claim", "jwt");
+        }
+        if !knows_countries && asks(&route.matches, &|m| matches!(m, Match::Country(_))) {
+            miss("country", "geo");
+        }
+    }
+}
+
+fn asks(condition: &Match, is: &dyn Fn(&Match) -> bool) -> bool {
+    match condition {
+        Match::All(list) | Match::Any(list) => list.iter().any(|inner| asks(inner, is)),
+        Match::Not(inner) => asks(inner, is),
+        condition => is(condition),
     }
 }
 

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests may wait and share")]
 
 mod certificates;
+#[cfg(feature = "geo")]
+mod countries;
 #[path = "../support/each.rs"]
 mod each;
 mod external;
@@ -16,6 +18,8 @@ mod passwords;
 mod quic;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "jwt")]
+mod tokens;
 
 use each::Field;
 use quic::{Answer, Site};

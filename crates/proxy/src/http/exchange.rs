@@ -160,6 +160,8 @@ impl<'c> Exchange<'c> {
             head: &self.head,
             bytes,
             client: self.client,
+            claims: self.changed.as_ref().and_then(|changes| changes.claims.as_deref()),
+            country: self.changed.as_ref().and_then(|changes| changes.country),
         }
     }
 

@@ -19,6 +19,10 @@ pub(crate) struct Changes {
     pub(crate) upload: Option<Box<Brake>>,
     /// The same of the response.
     pub(crate) download: Option<Box<Brake>>,
+    /// The claims of a token that was found good.
+    pub(crate) claims: Option<std::sync::Arc<serde_json::Map<String, serde_json::Value>>>,
+    /// The client's country (ISO 3166), if it is known.
+    pub(crate) country: Option<[u8; 2]>,
     /// What is given back when the exchange is over.
     pub(crate) permits: Vec<Permit>,
 }

@@ -3,6 +3,10 @@
 
 use evenkeel_config::model::DocumentKind;
 
+#[cfg(feature = "geo")]
+use super::geo;
+#[cfg(feature = "jwt")]
+use super::jwt;
 use super::{basic_auth, network_table};
 
 /// Whether `bytes` are what they should be.
@@ -12,6 +16,16 @@ use super::{basic_auth, network_table};
 pub fn check(kind: DocumentKind, bytes: &[u8]) -> Result<(), String> {
     match kind {
         DocumentKind::Networks => network_table::read(bytes).map(drop),
+        #[cfg(feature = "jwt")]
+        DocumentKind::KeySet | DocumentKind::PublicKey(_) => jwt::check(kind, bytes),
+        #[cfg(not(feature = "jwt"))]
+        DocumentKind::KeySet | DocumentKind::PublicKey(_) => {
+            Err("this program was built without `jwt`".into())
+        }
+        #[cfg(feature = "geo")]
+        DocumentKind::Countries => geo::check(bytes),
+        #[cfg(not(feature = "geo"))]
+        DocumentKind::Countries => Err("this program was built without `geo`".into()),
         DocumentKind::Passwords => basic_auth::read(bytes).map(drop),
     }
 }

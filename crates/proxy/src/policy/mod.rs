@@ -29,11 +29,17 @@ mod decompress;
 pub mod document;
 mod external_auth;
 mod fields;
+#[cfg(feature = "geo")]
+mod geo;
+#[cfg(feature = "jwt")]
+pub(crate) mod jwt;
 mod limit_key;
 mod network_table;
 mod rate_limit;
 mod shared;
 mod telling;
+#[cfg(not(all(feature = "jwt", feature = "geo")))]
+mod unavailable;
 
 pub(crate) use changes::{Changes, Permit};
 pub(crate) use fields::Edits;
@@ -195,6 +201,15 @@ pub(crate) fn compile(
             let asked = resolved.services.limits.clone();
             carried(rate_limit::RateLimit::compile(&policy.name, settings, asked), before)
         }
+        #[cfg(feature = "jwt")]
+        PolicyKind::Jwt(settings) => carried(jwt::Jwt::compile(settings, resolved), before),
+        #[cfg(feature = "geo")]
+        PolicyKind::Geo(settings) => carried(geo::Geo::compile(settings, resolved), before),
+        // `check` has refused it.
+        #[cfg(not(feature = "jwt"))]
+        PolicyKind::Jwt(_) => carried(unavailable::Unavailable, before),
+        #[cfg(not(feature = "geo"))]
+        PolicyKind::Geo(_) => carried(unavailable::Unavailable, before),
         PolicyKind::BasicAuth(settings) => {
             carried(basic_auth::BasicAuth::compile(settings, resolved), before)
         }

@@ -9,6 +9,7 @@ use evenkeel_config::Config;
 use evenkeel_config::model::{ListenerId, RouteId};
 use evenkeel_config::precedence;
 
+pub(crate) mod claim;
 pub mod explain;
 mod host;
 pub mod key;
@@ -40,6 +41,10 @@ pub struct RequestView<'a> {
     pub bytes: &'a [u8],
     /// After trusted proxies.
     pub client: IpAddr,
+    /// Of a good token, if a policy has found one.
+    pub claims: Option<&'a serde_json::Map<String, serde_json::Value>>,
+    /// Of the client, if a policy has found it.
+    pub country: Option<[u8; 2]>,
 }
 
 /// A route, and how much of the path it matched.

@@ -8,7 +8,7 @@ use regex::bytes::Regex;
 
 use super::network::Networks;
 use super::query::is_encoding_of;
-use super::{RequestView, host, path};
+use super::{RequestView, claim, host, path};
 
 /// A condition on a request.
 pub(super) enum Predicate {
@@ -23,6 +23,8 @@ pub(super) enum Predicate {
     Cookie(Box<[u8]>, Value),
     Query(Box<[u8]>, Value),
     Client(Networks),
+    Country(Vec<[u8; 2]>),
+    Claim(Box<str>, Value),
 }
 
 impl Predicate {
@@ -40,6 +42,10 @@ impl Predicate {
             Match::Header(name, value) => Self::Header(bytes(name), Value::compile(value)),
             Match::Cookie(name, value) => Self::Cookie(bytes(name), Value::compile(value)),
             Match::Query(name, value) => Self::Query(bytes(name), Value::compile(value)),
+            Match::Country(codes) => {
+                Self::Country(codes.iter().filter_map(|c| c.as_bytes().try_into().ok()).collect())
+            }
+            Match::Claim(name, value) => Self::Claim(name.as_str().into(), Value::compile(value)),
             Match::Client(networks) => Self::Client(Networks::compile(networks)),
         }
     }
@@ -64,6 +70,11 @@ impl Predicate {
                 .into_iter()
                 .flat_map(query::parameters)
                 .any(|(n, v)| is_encoding_of(n, name) && value.holds_encoded(v)),
+            Self::Country(codes) => request.country.is_some_and(|code| codes.contains(&code)),
+            Self::Claim(name, value) => {
+                let claim = request.claims.and_then(|claims| claim::find(claims, name));
+                claim.is_some_and(|claim| claim::has(claim, &|text| value.holds(text)))
+            }
             Self::Client(networks) => networks.contains(request.client),
         }
     }

@@ -35,6 +35,8 @@ impl Sent {
             head: &self.head,
             bytes,
             client: self.client,
+            claims: None,
+            country: None,
         }
     }
 

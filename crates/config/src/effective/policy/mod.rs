@@ -10,6 +10,8 @@ mod concurrency_limit;
 mod credentials;
 mod external_auth;
 mod fields;
+mod geo;
+mod jwt;
 mod rate_limit;
 
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ use crate::model::{Config, Policy, PolicyKind};
 pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
     match &policy.kind {
         PolicyKind::Fields(fields) => json!({ "fields": fields::write(fields) }),
+        PolicyKind::Jwt(jwt) => json!({ "jwt": jwt::write(jwt) }),
+        PolicyKind::Geo(geo) => json!({ "geo": geo::write(geo) }),
         PolicyKind::BasicAuth(auth) => json!({ "basic_auth": credentials::basic_auth(auth) }),
         PolicyKind::ApiKey(keys) => json!({ "api_key": credentials::api_key(keys) }),
         PolicyKind::ClientCertificate(rules) => {

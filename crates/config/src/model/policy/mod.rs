@@ -12,6 +12,8 @@ mod credentials;
 mod document;
 mod external_auth;
 mod fields;
+mod geo;
+mod jwt;
 mod rate_limit;
 
 pub use access::*;
@@ -25,6 +27,8 @@ pub use credentials::*;
 pub use document::*;
 pub use external_auth::*;
 pub use fields::*;
+pub use geo::*;
+pub use jwt::*;
 pub use rate_limit::*;
 
 /// A named rule.
@@ -75,4 +79,8 @@ pub enum PolicyKind {
     Compress(Compress),
     /// `decompress`: none for clients that do not.
     Decompress(Decompress),
+    /// `jwt`: who comes in by a token.
+    Jwt(Jwt),
+    /// `geo`: where clients are.
+    Geo(Geo),
 }

@@ -10,6 +10,8 @@ mod concurrency_limit;
 mod credentials;
 mod external_auth;
 mod fields;
+mod geo;
+mod jwt;
 mod rate_limit;
 
 pub(crate) use access::*;
@@ -22,6 +24,8 @@ pub(crate) use concurrency_limit::*;
 pub(crate) use credentials::*;
 pub(crate) use external_auth::*;
 pub(crate) use fields::*;
+pub(crate) use geo::*;
+pub(crate) use jwt::*;
 pub(crate) use rate_limit::*;
 
 use super::Absent::Means;
@@ -108,6 +112,13 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&DECOMPRESS),
             Means("one of the others"),
             "Decompress responses for clients that cannot.",
+        ),
+        opt("jwt", Kind::Object(&JWT), Means("one of the others"), "Let clients in by a token."),
+        opt(
+            "geo",
+            Kind::Object(&GEO),
+            Means("one of the others"),
+            "Find the country of clients, for routes, servers, and who comes in.",
         ),
     ],
 };

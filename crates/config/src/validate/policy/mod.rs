@@ -10,6 +10,8 @@ mod concurrency_limit;
 mod credentials;
 mod external_auth;
 mod fields;
+pub(super) mod geo;
+mod jwt;
 mod limit_key;
 mod rate_limit;
 
@@ -27,6 +29,8 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
         Some((key, node)) => match key.text.as_str() {
             "access_log" => PolicyKind::AccessLog(access_log::read(node, found)),
             "rate_limit" => PolicyKind::RateLimit(rate_limit::read(node, found)),
+            "jwt" => PolicyKind::Jwt(jwt::read(node, &owner, found)),
+            "geo" => PolicyKind::Geo(geo::read(node, &owner, found)),
             "basic_auth" => PolicyKind::BasicAuth(credentials::basic_auth(node, &owner, found)),
             "api_key" => PolicyKind::ApiKey(credentials::api_key(node, found)),
             "client_certificate" => {

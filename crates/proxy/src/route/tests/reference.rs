@@ -86,6 +86,8 @@ impl Meant {
             }
             Match::Cookie(name, value) => is_any(value, of(&self.cookies, name)),
             Match::Query(name, value) => is_any(value, of(&self.parameters, name)),
+            // No policy has found anything out here.
+            Match::Country(_) | Match::Claim(..) => false,
             Match::Client(networks) => {
                 let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, self.client));
                 networks.iter().any(|network| network.contains(&client))
