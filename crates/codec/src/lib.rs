@@ -3,6 +3,7 @@
 //! index into them.
 #![forbid(unsafe_code)]
 
+pub mod caching;
 pub mod chunked;
 pub mod claims;
 pub mod client_hello;
