@@ -146,6 +146,8 @@ pub enum Reason {
     TooEarly,
     /// A request without TLS where TLS is spoken.
     PlaintextOnTlsPort,
+    /// The client wants nothing that a server has to be asked for (RFC 9111 §5.2.1.7).
+    NotCached,
     /// Serving it panicked.
     Panicked,
 }
@@ -217,6 +219,7 @@ impl Reason {
             | Self::UpstreamTlsTimeout
             | Self::UpstreamSilent
             | Self::DeadlineExceeded
+            | Self::NotCached
             | Self::ResponseTimeout
             | Self::UpstreamIdle => 504,
         }
@@ -277,6 +280,7 @@ impl Reason {
             Self::AuthUnavailable => "auth_unavailable",
             Self::TooEarly => "too_early",
             Self::PlaintextOnTlsPort => "plaintext_on_tls_port",
+            Self::NotCached => "not_cached",
             Self::Panicked => "internal_error",
         }
     }
@@ -350,6 +354,7 @@ impl Reason {
             | Self::CountryDenied
             | Self::NoCredentials
             | Self::CertificateDenied
+            | Self::NotCached
             | Self::NoRoute => Fault::Downstream,
             Self::Loop
             | Self::NoServers
@@ -412,7 +417,13 @@ mod tests {
                 R::UpstreamTlsHandshake,
                 R::UpstreamTlsTimeout,
             ],
-            [R::StreamRefused, R::UpstreamGoaway, R::UpstreamCalm, R::UpstreamProtocol, R::NoRoute],
+            [
+                R::StreamRefused,
+                R::UpstreamGoaway,
+                R::UpstreamCalm,
+                R::UpstreamProtocol,
+                R::NotCached,
+            ],
             [R::UpstreamSilent, R::Unspeakable, R::NoTunnel, R::DeadlineExceeded, R::NoRoute],
             [R::TooManyAtOnce, R::ConnectionRate, R::LimitUnknown, R::NoRoute, R::NoServers],
             [R::OutOfDescriptors, R::TooManyConnections, R::Panicked, R::RateLimited, R::NoServers],

@@ -14,8 +14,9 @@ use evenkeel_config::model::{
 use rustls::pki_types::ServerName;
 
 use crate::http::affinity::Stickiness;
+pub use crate::http::cache::Purge;
 use crate::listener::ConnectionRate;
-use crate::policy::{self, Chain, Policy};
+use crate::policy::{self, CachePolicy, Chain, Policy};
 use crate::route::Table;
 use crate::services::Services;
 use crate::tls::{ClientTls, Materials, ServerTls};
@@ -209,6 +210,27 @@ impl Snapshot {
     /// What was known of a document.
     pub fn document(&self, place: &str) -> Option<&Arc<[u8]>> {
         self.documents.get(place)
+    }
+
+    /// What the caches hold: policy, bytes, answers and marks.
+    pub fn caches(&self) -> impl Iterator<Item = (&str, u64, usize)> {
+        self.cache_policies().map(|policy| {
+            let (bytes, places) = policy.cache.usage();
+            (&*policy.name, bytes, places)
+        })
+    }
+
+    /// Forgets answers, of one cache or of all; how many. `None`: there is no such cache.
+    pub fn purge(&self, policy: Option<&str>, what: &Purge) -> Option<usize> {
+        let is = |cache: &&CachePolicy| policy.is_none_or(|name| *cache.name == *name);
+        self.cache_policies()
+            .filter(is)
+            .map(|policy| policy.cache.purge(what))
+            .reduce(usize::saturating_add)
+    }
+
+    fn cache_policies(&self) -> impl Iterator<Item = &CachePolicy> {
+        self.policies.iter().flatten().filter_map(|policy| CachePolicy::of(&**policy))
     }
 
     /// A listener of this snapshot.

@@ -11,6 +11,7 @@ mod isolate;
 pub mod mailbox;
 mod os;
 mod pipe;
+mod signal;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod task;
@@ -25,6 +26,7 @@ pub use isolate::{Panic, isolate};
 pub use os::descriptors;
 pub use os::process::{has_ended, kill_group};
 pub use pipe::Pipe;
+pub use signal::{Signal, Watch};
 pub use task::{available_cores, descriptor_limit, raise_descriptor_limit, run, spawn, yield_now};
 pub use tcp::{Bound, ConnectOptions, Detached, TcpListener, TcpStream, is_out_of_descriptors};
 pub use timer::{Timer, sleep, sleep_until};

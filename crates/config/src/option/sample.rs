@@ -65,6 +65,7 @@ fn map(inner: &Kind, depth: u32, random: &mut Random) -> Value {
     let key = match inner {
         Kind::Object(object) if object.name == "pool" => "app",
         Kind::Count(..) => "app",
+        Kind::Duration(..) => "404",
         Kind::Text("connected") => "$.db[1].state",
         _ => "name",
     };

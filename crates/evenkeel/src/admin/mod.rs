@@ -2,6 +2,7 @@
 //! running process. Owns who may ask what and how it is said; what is wanted, and what comes of it,
 //! is the business of `control`.
 
+mod cache;
 mod change;
 mod claim;
 mod fragment;

@@ -6,7 +6,7 @@ use super::operation::Verb::{Delete, Get, Patch, Post, Put};
 use super::operation::{Answer, Body, Operation, fails, gives};
 use super::shape::{Field, Kind};
 use super::shapes;
-use super::{change, register, view};
+use super::{cache, change, register, view};
 
 const APPLIED: Kind = Kind::Shape(&shapes::APPLIED);
 const MADE: &[Answer] = &[gives(200, APPLIED, "Made, or only described.")];
@@ -76,6 +76,11 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         "The servers of a pool"),
     look!("/v1/pools/{pool}/servers/{server}" server view::server, Kind::Shape(&shapes::SERVER),
         "A server"),
+    look!("/v1/caches" caches cache::caches, list(&Kind::Shape(&shapes::CACHE)), "What caches hold"),
+    operation!(Post "/v1/caches/purge" purge Operator, false, NO_QUERY, body(&shapes::PURGE),
+        &[gives(200, Kind::Shape(&shapes::PURGED), "It is forgotten."),
+          fails(404, "There is no such cache.")],
+        cache::purge, "Have caches forget answers"),
     look!("/v1/drains" drains view::drains, list(&Kind::Shape(&shapes::DRAIN)), "Drains, the latest last"),
     look!("/v1/history" history view::history, list(&Kind::Shape(&shapes::VERSION)),
         "Versions of the configuration, the latest last"),

@@ -494,6 +494,38 @@ pub(crate) static UPGRADED: Shape = Shape {
     ],
 };
 
+pub(crate) static CACHE: Shape = Shape {
+    name: "cache",
+    doc: "What a cache holds.",
+    fields: &[
+        must("policy", Kind::Name, "The policy's name."),
+        must("bytes", NUMBER, "Memory that it takes."),
+        must("entries", NUMBER, "Answers, and marks of what could not be kept."),
+    ],
+};
+
+pub(crate) static PURGE: Shape = Shape {
+    name: "purge",
+    doc: "What caches are to forget: one of `url`, `prefix`, `tag` and `all`.",
+    fields: &[
+        may(
+            "url",
+            Kind::Text,
+            "The answers of this URL, written as clients do: `https://a.example/x?y`.",
+        ),
+        may("prefix", Kind::Text, "Of all URLs that begin with this."),
+        may("tag", Kind::Text, "All that name this in one of the policy's `tags`."),
+        may("all", Kind::Bool, "Everything."),
+        may("policy", Kind::Name, "Of this policy's cache only."),
+    ],
+};
+
+pub(crate) static PURGED: Shape = Shape {
+    name: "purged",
+    doc: "What was forgotten.",
+    fields: &[must("purged", NUMBER, "Answers and marks.")],
+};
+
 pub(crate) static REGISTRATION: Shape = Shape {
     name: "registration",
     doc: "What a service says about itself.",

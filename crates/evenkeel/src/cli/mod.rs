@@ -1,6 +1,7 @@
 //! The command line: its grammar and which command it leads to. What a command does is in the
 //! file of its name.
 
+mod cache;
 mod cert;
 mod check;
 mod client;
@@ -55,6 +56,9 @@ enum Command {
     Rollback(order::RollbackArguments),
     /// Hand the sockets over to a new process, without losing a request
     Upgrade(order::UpgradeArguments),
+    /// Show what caches hold, or have them forget
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Make certificates to try things with
     #[command(subcommand)]
     Cert(cert::Command),
@@ -105,6 +109,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         Command::Reload(arguments) => order::reload(&arguments),
         Command::Rollback(arguments) => order::rollback(&arguments),
         Command::Upgrade(arguments) => order::upgrade(&arguments),
+        Command::Cache(command) => cache::run(&command),
         Command::Cert(command) => cert::run(&command),
         Command::Schema => {
             terminal::print(&format!("{:#}", evenkeel_config::schema()));

@@ -3,7 +3,9 @@
 //! which translates at its edge. Owns the choice between them; every method means what it means for
 //! a [`TcpStream`].
 
+pub(crate) mod fetched;
 pub(crate) mod memory;
+pub(crate) mod pieces;
 #[cfg(feature = "http3")]
 pub(crate) mod quic;
 pub(crate) mod wire;
@@ -33,6 +35,10 @@ pub(crate) enum Channel {
     Request(Box<ClientStream>),
     /// A request of our own.
     Memory(memory::MemoryStream),
+    /// A request of the cache.
+    Fetch(Box<fetched::FetchStream>),
+    /// Content of the cache; only read.
+    Pieces(Box<pieces::Pieces>),
 }
 
 /// The same expression on whichever kind it is.
@@ -46,6 +52,8 @@ macro_rules! on {
             Channel::Quic($stream) => $what,
             Channel::Request($stream) => $what,
             Channel::Memory($stream) => $what,
+            Channel::Fetch($stream) => $what,
+            Channel::Pieces($stream) => $what,
         }
     };
 }
@@ -128,6 +136,7 @@ impl Channel {
     pub(crate) fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Stream(stream) => stream.poll_given_up(cx),
+            Self::Fetch(stream) => stream.poll_given_up(cx),
             _ => Poll::Pending,
         }
     }

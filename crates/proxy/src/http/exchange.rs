@@ -23,7 +23,7 @@ use crate::http::fault;
 use crate::http::forwarded::{self, RequestId};
 use crate::http::grpc::Call;
 use crate::http::interim::Interims;
-use crate::http::{challenge, hops, local_reply, tries};
+use crate::http::{cache, challenge, hops, local_reply, tries};
 use crate::policy::{Chain, Changes, Verdict};
 use crate::route::RequestView;
 use crate::snapshot::{ListenerSettings, RouteSettings};
@@ -275,13 +275,22 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
         return Ok(next);
     }
     match &route.action {
-        Action::Pool(pool) => tries::forward(exchange, *pool).await,
+        Action::Pool(pool) => forward(exchange, *pool).await,
         Action::Split(shares) => {
             let pool = draw(exchange, shares).ok_or_else(|| Failure::new(Reason::NoServers))?;
-            tries::forward(exchange, pool).await
+            forward(exchange, pool).await
         }
         Action::Redirect(redirect) => Ok(local_reply::redirect(exchange, redirect).await),
         Action::Respond(respond) => Ok(local_reply::respond(exchange, respond).await),
+    }
+}
+
+/// Has a server answer, or the cache.
+async fn forward(exchange: &mut Exchange<'_>, pool: PoolId) -> Result<Next, Failure> {
+    match cache::of(exchange) {
+        None => tries::forward(exchange, pool).await,
+        // In a box of its own: it would make every exchange larger.
+        Some(cache) => Box::pin(cache::serve(exchange, &cache, pool)).await,
     }
 }
 

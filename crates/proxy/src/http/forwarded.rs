@@ -394,8 +394,13 @@ pub(crate) fn write_response(
     let changed = exchange.changed.as_ref().map(|changes| &changes.response);
     let all = || exchange.chains().flat_map(Chain::response_edits).chain(changed);
     let edited = changed.is_some() || exchange.chains().any(|chain| !chain.edits_nothing());
-    let binding = affinity::binds(exchange, response);
-    let (hsts, alt_svc) = (hsts(exchange), alt_svc::is_said(exchange));
+    // What an answer to a request of our own says is said again to each client that gets it.
+    let is_last = !exchange.is_own;
+    // What no server was asked for just now binds nobody to one.
+    let is_asked = is_last && exchange.server.is_some();
+    let binding = affinity::binds(exchange, response).filter(|_| is_asked);
+    let hsts = hsts(exchange).filter(|_| is_last);
+    let alt_svc = is_last && alt_svc::is_said(exchange);
     let (mut dated, mut is_private) = (false, false);
     for field in &response.fields {
         let name = field.name.of(bytes);
@@ -430,7 +435,8 @@ pub(crate) fn write_response(
     if let Some(stickiness) = binding {
         affinity::write_binding(out, exchange, stickiness, is_private);
     }
-    if let Some(via) = exchange.listener().and_then(|l| l.config.identity.via.as_ref()) {
+    let via = exchange.listener().and_then(|l| l.config.identity.via.as_ref());
+    if let Some(via) = via.filter(|_| is_last) {
         let version = if response.version == Version::Http10 { "1.0" } else { "1.1" };
         let _ = write!(out, "via: {version} {via}\r\n");
     }
@@ -493,7 +499,8 @@ pub(crate) fn write_status(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// A field line.
+pub(crate) fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -4,6 +4,7 @@ pub(crate) mod affinity;
 pub(crate) mod alt_svc;
 pub(crate) mod body;
 pub(crate) mod brake;
+pub(crate) mod cache;
 mod challenge;
 mod client_watch;
 pub(crate) mod downstream;

@@ -16,7 +16,7 @@ impl Fields {
 }
 
 /// One direction: names whose lines are dropped, and lines that are written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Edits {
     dropped: Vec<Box<[u8]>>,
     /// Names that are dropped in every spelling that a server may take for them.
@@ -51,6 +51,12 @@ impl Edits {
         self.lines.extend_from_slice(b": ");
         self.lines.extend(value.iter().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
         self.lines.extend_from_slice(b"\r\n");
+    }
+
+    /// Those of another, too.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.dropped.extend(other.dropped.iter().cloned());
+        self.lines.extend_from_slice(&other.lines);
     }
 
     /// None of this name.

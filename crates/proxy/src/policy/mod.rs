@@ -17,6 +17,7 @@ mod access;
 mod api_key;
 mod bandwidth;
 mod basic_auth;
+mod cache;
 mod changes;
 mod client_certificate;
 #[cfg(feature = "compression")]
@@ -41,12 +42,14 @@ mod telling;
 #[cfg(not(all(feature = "jwt", feature = "geo")))]
 mod unavailable;
 
+pub(crate) use cache::CachePolicy;
 pub(crate) use changes::{Changes, Permit};
 pub(crate) use fields::Edits;
 pub(crate) use limit_key::put_network;
 
 use crate::access_log::Logging;
 use crate::failure::Failure;
+use crate::http::cache::Cache;
 use crate::http::exchange::Exchange;
 use crate::http::local_reply::Reply;
 use crate::http::transform::Transform;
@@ -179,6 +182,8 @@ pub struct Chain {
     pub(crate) logging: Option<Logging>,
     /// Longest content of requests; the last one configured counts.
     pub(crate) body_max: Option<u64>,
+    /// Where answers are kept; the last one configured counts.
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 /// A policy with a state or with steps of its own; `None` if a chain holds all there is of it.
@@ -231,6 +236,9 @@ pub(crate) fn compile(
         }
         #[cfg(not(feature = "compression"))]
         PolicyKind::Compress(_) | PolicyKind::Decompress(_) => None,
+        PolicyKind::Cache(settings) => {
+            carried(CachePolicy::compile(&policy.name, settings), before)
+        }
     }
 }
 
@@ -253,12 +261,17 @@ impl Chain {
         policies: impl Iterator<Item = (&'c model::Policy, Option<&'c Arc<dyn Policy>>)>,
     ) -> Self {
         let (mut edits, mut logging, mut body_max) = (Vec::new(), None, None);
+        let mut cache = None;
         let (mut admit, mut respond, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (policy, compiled) in policies {
             match &policy.kind {
                 PolicyKind::Fields(fields) => edits.push(fields::Fields::compile(fields)),
                 PolicyKind::AccessLog(log) => logging = Some(Logging::compile(log)),
                 PolicyKind::Body(rules) => body_max = Some(rules.max),
+                PolicyKind::Cache(_) => {
+                    let policy = compiled.and_then(|policy| CachePolicy::of(&**policy));
+                    cache = policy.map(|policy| policy.cache.clone());
+                }
                 _ => {}
             }
             let Some(compiled) = compiled else { continue };
@@ -278,6 +291,7 @@ impl Chain {
             over: over.into(),
             logging,
             body_max,
+            cache,
         }
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod bandwidth_limit;
 mod body;
+mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
@@ -45,5 +46,6 @@ pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
         PolicyKind::Decompress(decompress) => {
             json!({ "decompress": compress::decompress(decompress) })
         }
+        PolicyKind::Cache(cache) => json!({ "cache": cache::write(cache) }),
     }
 }

@@ -5,6 +5,7 @@ mod access;
 mod access_log;
 mod bandwidth_limit;
 mod body;
+mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
@@ -20,6 +21,7 @@ pub use access::*;
 pub use access_log::*;
 pub use bandwidth_limit::*;
 pub use body::*;
+pub use cache::*;
 pub use client_certificate::*;
 pub use compress::*;
 pub use concurrency_limit::*;
@@ -83,4 +85,6 @@ pub enum PolicyKind {
     Jwt(Jwt),
     /// `geo`: where clients are.
     Geo(Geo),
+    /// `cache`: answers are kept, and given again.
+    Cache(Box<Cache>),
 }

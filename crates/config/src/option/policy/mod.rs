@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod bandwidth_limit;
 mod body;
+mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
@@ -18,6 +19,7 @@ pub(crate) use access::*;
 pub(crate) use access_log::*;
 pub(crate) use bandwidth_limit::*;
 pub(crate) use body::*;
+pub(crate) use cache::*;
 pub(crate) use client_certificate::*;
 pub(crate) use compress::*;
 pub(crate) use concurrency_limit::*;
@@ -119,6 +121,12 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&GEO),
             Means("one of the others"),
             "Find the country of clients, for routes, servers, and who comes in.",
+        ),
+        opt(
+            "cache",
+            Kind::Object(&CACHE),
+            Means("one of the others"),
+            "Keep answers, and give them again. A route's replaces its listener's.",
         ),
     ],
 };

@@ -4,6 +4,7 @@ mod access;
 mod access_log;
 mod bandwidth_limit;
 mod body;
+mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
@@ -45,6 +46,7 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
             "body" => PolicyKind::Body(body::read(node, found)),
             "compress" => PolicyKind::Compress(compress::read(node, found)),
             "decompress" => PolicyKind::Decompress(compress::decompress(node, found)),
+            "cache" => PolicyKind::Cache(Box::new(cache::read(node, found))),
             _ => PolicyKind::Fields(fields::read(node, found)),
         },
         None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted
