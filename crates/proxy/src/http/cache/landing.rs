@@ -407,9 +407,8 @@ impl Landing {
     fn store(&mut self, stored: Stored, first: &Arc<Piece>) {
         let body = together(collect(first));
         let Stored { head, at, age, lifetime, tags } = stored;
-        let head = match Head::make(head.head.status, lines_of(&head)) {
-            Some(head) => head,
-            None => return self.release(Refusal::Status, 502), // it was one before
+        let Some(head) = Head::make(head.head.status, lines_of(&head)) else {
+            return self.release(Refusal::Status, 502); // it was one before
         };
         let entry =
             Arc::new(Entry::new(head, body.into(), (self.fetch.since, at, age), lifetime, tags));
