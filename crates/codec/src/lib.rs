@@ -4,11 +4,13 @@
 #![forbid(unsafe_code)]
 
 pub mod caching;
+pub mod accept;
 pub mod chunked;
 pub mod claims;
 pub mod client_hello;
 pub mod content_coding;
 pub mod cookie;
+pub mod cors;
 pub mod fields;
 mod framing;
 pub mod h2;
@@ -23,6 +25,7 @@ pub mod proxy_protocol;
 pub mod query;
 pub mod request;
 pub mod response;
+pub mod set_cookie;
 pub mod span;
 pub mod syntax;
 

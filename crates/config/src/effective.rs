@@ -14,8 +14,8 @@ mod yaml;
 use serde_json::{Map, Value, json};
 
 use crate::model::{
-    Action, Config, EncodedSlash, HostMatch, Listener, Match, PathMatch, Redirect, RedirectPart,
-    Route, ValueMatch,
+    Action, Config, EncodedSlash, HostMatch, Listener, Match, PathMatch, Redirect, Route, Template,
+    ValueMatch,
 };
 use crate::rate::show_rate;
 use crate::read::{show_duration, show_size};
@@ -167,7 +167,7 @@ fn route(route: &Route, config: &Config) -> Value {
             "respond".into(),
             json!({
                 "status": respond.status,
-                "body": literal(&respond.body),
+                "body": template(&respond.body),
                 "content_type": literal(&respond.content_type),
             }),
         ),
@@ -179,17 +179,12 @@ fn route(route: &Route, config: &Config) -> Value {
 }
 
 fn redirect(redirect: &Redirect) -> Value {
-    let mut to = String::new();
-    for part in &redirect.to {
-        match part {
-            RedirectPart::Text(text) => to.push_str(&text.replace('$', "$$")),
-            RedirectPart::Host => to.push_str("${host}"),
-            RedirectPart::Path => to.push_str("${path}"),
-            RedirectPart::PathRest => to.push_str("${path.rest}"),
-            RedirectPart::Query => to.push_str("${query}"),
-        }
-    }
-    json!({ "to": to, "status": redirect.status })
+    json!({ "to": template(&redirect.to), "status": redirect.status })
+}
+
+/// A template, as a file has it: a `$` that is meant as it is, is doubled once more there.
+fn template(template: &Template) -> Value {
+    template.to_string().replace("$$", "$$$$").into()
 }
 
 fn matches(condition: &Match, config: &Config) -> Value {

@@ -215,7 +215,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    fn of(time: SystemTime) -> Self {
+    pub(crate) fn of(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(0);
         Self { day: millis / 86_400_000, millis: millis % 86_400_000 }

@@ -339,6 +339,11 @@ impl Connection {
         self.tls.get().is_some()
     }
 
+    /// The peer's port.
+    pub(crate) fn peer_port(&self) -> u16 {
+        self.peer.port()
+    }
+
     /// The peer's address; an IPv4 one that came in over IPv6 as IPv4.
     pub(crate) fn peer_ip(&self) -> IpAddr {
         self.peer.ip().to_canonical()

@@ -62,6 +62,8 @@ pub enum Reason {
     Loop,
     /// No route matches.
     NoRoute,
+    /// The site is being worked on (`maintenance`).
+    Maintenance,
     /// The pool has no servers.
     NoServers,
     /// No server of the pool is healthy.
@@ -190,7 +192,8 @@ impl Reason {
             | Self::ConnectionRate => 429,
             Self::TooEarly => 425,
             Self::Panicked => 500,
-            Self::NoServers
+            Self::Maintenance
+            | Self::NoServers
             | Self::NoHealthyServer
             | Self::AllServersTried
             | Self::QueueFull
@@ -237,6 +240,7 @@ impl Reason {
             Self::ClientGone => "client_gone",
             Self::ClientTooSlow => "client_too_slow",
             Self::NoRoute => "no_route",
+            Self::Maintenance => "maintenance",
             Self::Loop => "loop",
             Self::NoServers => "no_servers",
             Self::NoHealthyServer => "no_healthy_server",

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use evenkeel_config::Config;
 use evenkeel_config::model::{
-    Action, Address, HostRewrite, Hsts, HttpsRedirect, Listener, ListenerId, PolicyId, Pool,
-    PoolId, Redirect, RedirectPart, RouteId, Sticky,
+    Action, Address, HostRewrite, Hsts, HttpsRedirect, Listener, ListenerId, Match, Part,
+    PathMatch, Plain, PolicyId, Pool, PoolId, Redirect, RouteId, Sticky, Template, Variable,
 };
 
+use regex::bytes::Regex;
 use rustls::pki_types::ServerName;
 
 use crate::http::affinity::Stickiness;
@@ -106,6 +107,8 @@ pub struct RouteSettings {
     pub action: Action,
     /// Its policies.
     pub chain: Chain,
+    /// The expressions for its path that have named groups.
+    pub(crate) patterns: Box<[Regex]>,
 }
 
 /// One pool.
@@ -173,6 +176,7 @@ impl Snapshot {
                 name: r.name.clone(),
                 action: r.action.clone(),
                 chain: chain(&r.policies),
+                patterns: patterns(&r.matches).into(),
             })
             .collect();
         let known: HashMap<&str, &Arc<PoolSettings>> = before
@@ -276,6 +280,19 @@ fn connection_rate(listener: &Listener, before: Option<&Snapshot>) -> Option<Con
     Some(ConnectionRate::compile(rate, before.and_then(|l| l.connection_rate.as_ref())))
 }
 
+/// The expressions for the path that have named groups.
+fn patterns(matches: &Match) -> Vec<Regex> {
+    match matches {
+        Match::All(list) | Match::Any(list) => list.iter().flat_map(patterns).collect(),
+        Match::Path(PathMatch::Regex(pattern))
+            if pattern.0.capture_names().flatten().next().is_some() =>
+        {
+            vec![pattern.0.clone()]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// RFC 6797 §6.1.
 fn hsts_line(hsts: &Hsts) -> Box<[u8]> {
     let mut line = format!("strict-transport-security: max-age={}", hsts.max_age.as_secs());
@@ -295,15 +312,16 @@ fn to_https(redirect: &HttpsRedirect) -> Redirect {
         443 => String::new(),
         port => format!(":{port}"),
     };
-    let text = |text: &str| RedirectPart::Text(text.to_owned());
+    let text = |text: &str| Part::Text(text.to_owned());
+    let plain = |plain: Plain| Part::Variable(Variable::Plain(plain));
     let to = vec![
         text("https://"),
-        RedirectPart::Host,
+        plain(Plain::Host),
         text(&port),
-        RedirectPart::Path,
-        RedirectPart::Query,
+        plain(Plain::Path),
+        plain(Plain::Query),
     ];
-    Redirect { to, status: redirect.status }
+    Redirect { to: Template(to), status: redirect.status }
 }
 
 /// The policies; one that is as it was before, in settings and documents, is kept.

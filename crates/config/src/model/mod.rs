@@ -12,6 +12,7 @@ mod policy;
 mod pool;
 mod resilience;
 mod secret;
+mod template;
 mod tls;
 
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub use policy::*;
 pub use pool::*;
 pub use resilience::*;
 pub use secret::*;
+pub use template::*;
 pub use tls::*;
 
 /// Index into [`Config::listeners`].
@@ -291,23 +293,8 @@ pub enum Action {
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308 (the default).
     pub status: u16,
-    /// The `Location`, piece by piece.
-    pub to: Vec<RedirectPart>,
-}
-
-/// A piece of a `Location`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedirectPart {
-    /// This text.
-    Text(String),
-    /// `${host}`: the host asked for, without port.
-    Host,
-    /// `${path}`: the normalised path.
-    Path,
-    /// `${path.rest}`: what follows the matched prefix; begins with `/` or is empty.
-    PathRest,
-    /// `${query}`: `?` and the query, or nothing.
-    Query,
+    /// The `Location`.
+    pub to: Template,
 }
 
 /// A fixed response.
@@ -317,6 +304,6 @@ pub struct Respond {
     pub status: u16,
     /// `Content-Type`; `text/plain; charset=utf-8` by default.
     pub content_type: String,
-    /// The content; at most 64 KiB.
-    pub body: String,
+    /// The content; at most 64 KiB as written.
+    pub body: Template,
 }

@@ -128,7 +128,7 @@ pub(crate) static REDIRECT: Object = Object {
             "to",
             Text("https://${host}/new${path.rest}"),
             Required,
-            "The `Location`. `${host}`, `${path}`, `${path.rest}` (what follows the matched prefix) and `${query}` (with its `?`) are replaced.",
+            "The `Location`. Variables like `${host}`, `${path}`, `${path.rest}` (what follows the matched prefix) and `${query}` (with its `?`) are replaced.",
         ),
         opt("status", Count(301, 308), Is("308"), "301, 302, 303, 307 or 308."),
     ],
@@ -139,7 +139,12 @@ pub(crate) static RESPOND: Object = Object {
     doc: "A fixed response.",
     options: &[
         opt("status", Count(200, 599), Is("200"), "Its status."),
-        opt("body", Text("ok"), Is(""), "Its content; at most 64 KiB."),
+        opt(
+            "body",
+            Text("ok"),
+            Is(""),
+            "Its content; at most 64 KiB. Variables like `${path}` are replaced, escaped as the content type asks for.",
+        ),
         opt(
             "content_type",
             Text("text/plain"),

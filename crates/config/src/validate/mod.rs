@@ -6,6 +6,7 @@ mod admin;
 mod affinity;
 mod balance;
 mod discovery;
+mod groups;
 mod health;
 mod layer4;
 mod listener;
@@ -17,6 +18,7 @@ mod route;
 mod secret;
 mod sense;
 mod server;
+mod template;
 mod tls;
 mod upstream_tls;
 
@@ -122,6 +124,7 @@ pub(crate) fn validate(root: &Node, found: &mut Findings) -> Config {
     (config.routes, spans) = route::read_all(nodes, &scope, found).into_iter().unzip();
     acme::check(&config, |at| scope.listeners.span(at), found);
     layer4::check(&config, &scope, found);
+    groups::check(&config, &scope, &spans, found);
     sense::check(&config, &scope, &spans, found);
     config
 }

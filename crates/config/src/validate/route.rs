@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 
+use super::template::{self, Of};
 use super::{Scope, matching};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::model::{
-    Action, HostMatch, Match, PathMatch, PolicyId, PoolId, Redirect, RedirectPart, Respond, Route,
+    Action, HostMatch, Match, Part, PathMatch, Plain, PolicyId, PoolId, Redirect, Respond, Route,
+    Template, Variable,
 };
 use crate::option::{REDIRECT, RESPOND, ROUTE, SPLIT};
 use crate::precedence::{ALTERNATIVES_MAX, expand};
 use crate::read::{Findings, Options, count_of, first_line, map, text};
 use crate::tree::{Node, Value};
-
-/// Largest body of a fixed response.
-const BODY_MAX: usize = 64 * 1024;
 
 /// Reads all routes; with each the place it stands for in messages.
 pub(super) fn read_all(nodes: &[Node], scope: &Scope, found: &mut Findings) -> Vec<(Route, Span)> {
@@ -90,7 +89,11 @@ fn action(options: &Options<'_>, scope: &Scope, found: &mut Findings) -> Action 
     let given: Vec<_> =
         ["to", "redirect", "respond"].iter().filter_map(|key| options.entry(key)).collect();
     let nothing = || {
-        Action::Respond(Respond { status: 404, content_type: String::new(), body: String::new() })
+        Action::Respond(Respond {
+            status: 404,
+            content_type: String::new(),
+            body: Template::default(),
+        })
     };
     match given.as_slice() {
         [] => {
@@ -149,7 +152,7 @@ fn to(node: &Node, scope: &Scope, found: &mut Findings) -> Option<Action> {
 
 fn redirect(node: &Node, found: &mut Findings) -> Redirect {
     if let Value::Scalar { text, .. } = &node.value {
-        return Redirect { status: 308, to: template(text, node.span, found) };
+        return Redirect { status: 308, to: location(text, node.span, found) };
     }
     let options = Options::read(node, &REDIRECT, found);
     let status = options.count("status", found).unwrap_or(308) as u16;
@@ -162,58 +165,61 @@ fn redirect(node: &Node, found: &mut Findings) -> Redirect {
         );
     }
     let to = options.node("to").and_then(|node| Some((text(node, found)?.to_owned(), node.span)));
-    Redirect { status, to: to.map(|(text, span)| template(&text, span, found)).unwrap_or_default() }
+    Redirect { status, to: to.map(|(text, span)| location(&text, span, found)).unwrap_or_default() }
 }
 
-fn template(text: &str, span: Span, found: &mut Findings) -> Vec<RedirectPart> {
-    const PARTS: &[(&str, RedirectPart)] = &[
-        ("host", RedirectPart::Host),
-        ("path", RedirectPart::Path),
-        ("path.rest", RedirectPart::PathRest),
-        ("query", RedirectPart::Query),
-    ];
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let (before, after) = rest.split_at(at);
-        if !before.is_empty() {
-            parts.push(RedirectPart::Text(before.to_owned()));
-        }
-        let Some(end) = after.find('}') else {
-            found.error("bad-value", span, "a `${` is not closed");
-            return parts;
-        };
-        let name = &after[2..end];
-        match PARTS.iter().find(|(known, _)| *known == name) {
-            Some((_, part)) => parts.push(part.clone()),
-            None => found.push(
-                Diagnostic::error("bad-value", span, format!("`${{{name}}}` is not known here"))
-                    .suggest(name, PARTS.iter().map(|(known, _)| *known))
-                    .help("there is: ${host}, ${path}, ${path.rest}, ${query}"),
-            ),
-        }
-        rest = &after[end + 1..];
-    }
-    if !rest.is_empty() {
-        parts.push(RedirectPart::Text(rest.to_owned()));
-    }
+fn location(text: &str, span: Span, found: &mut Findings) -> Template {
     if !text.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
         found.error("bad-value", span, "a `Location` is visible ASCII without spaces");
     }
-    parts
+    let template = template::parse(text, span, Of::Request, found);
+    if continues_host(&template) {
+        found.push(
+            Diagnostic::error("bad-value", span, "a value could go on with the name of the host")
+                .help("put a `/` between the host and the variable: `https://a.example/${…}`"),
+        );
+    }
+    template
+}
+
+/// Whether a value stands directly behind a host: `https://a.example${query.next}` leads wherever
+/// a client likes.
+fn continues_host(location: &Template) -> bool {
+    let (mut in_host, mut before) = (false, String::new());
+    for part in &location.0 {
+        match part {
+            Part::Text(text) => {
+                let behind = match text.split_once("//") {
+                    Some((_, behind)) if !in_host && before.is_empty() => {
+                        in_host = true;
+                        behind
+                    }
+                    _ => text,
+                };
+                in_host &= !behind.contains(['/', '?', '#']);
+                before.push_str(text);
+            }
+            // It begins with a `/`; the others do too or with a `?`, or are nothing.
+            Part::Variable(Variable::Plain(Plain::Path)) => in_host = false,
+            Part::Variable(Variable::Plain(Plain::Host | Plain::PathRest | Plain::Query)) => {}
+            Part::Variable(_) if in_host => return true,
+            Part::Variable(_) => before.push('x'),
+        }
+    }
+    false
 }
 
 fn respond(node: &Node, found: &mut Findings) -> Respond {
     let options = Options::read(node, &RESPOND, found);
-    let body = options.text("body", found).unwrap_or_default();
+    let body = options.node("body").and_then(|node| template::read(node, Of::Request, found));
     let content_type = options.text("content_type", found).unwrap_or_default();
-    if body.len() > BODY_MAX {
-        let span = options.node("body").map_or(node.span, |node| first_line(node.span));
-        found.error("bad-value", span, "a fixed body has at most 64 KiB");
-    }
     if content_type.bytes().any(|b| b < b' ' || b == 0x7f) {
         let span = options.node("content_type").map_or(node.span, |node| node.span);
         found.error("bad-value", span, "a field value is one line without control characters");
     }
-    Respond { status: options.count("status", found).unwrap_or(200) as u16, content_type, body }
+    Respond {
+        status: options.count("status", found).unwrap_or(200) as u16,
+        content_type,
+        body: body.unwrap_or_default(),
+    }
 }

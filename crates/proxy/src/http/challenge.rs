@@ -2,23 +2,23 @@
 //! anything is routed. Only while it was told to ask, only what it was told, only unencrypted; all
 //! other requests below the path are routed like any.
 
-use evenkeel_config::model::Respond;
-
 use super::exchange::Exchange;
+use super::local_reply::Reply;
 
 const PREFIX: &[u8] = b"/.well-known/acme-challenge/";
 
 /// The answer to this request, if it is such a question.
-pub(crate) fn answer(exchange: &Exchange<'_>) -> Option<Respond> {
+pub(crate) fn answer(exchange: &Exchange<'_>) -> Option<Reply> {
     let challenges = &exchange.generation.snapshot.challenges;
     if challenges.is_empty() || exchange.connection.is_secure() {
         return None;
     }
     let token = exchange.path().strip_prefix(PREFIX)?;
     let body = challenges.get(std::str::from_utf8(token).ok()?)?;
-    Some(Respond {
+    Some(Reply {
         status: 200,
         content_type: "application/octet-stream".into(),
-        body: body.clone(),
+        fields: Vec::new(),
+        body: body.clone().into(),
     })
 }

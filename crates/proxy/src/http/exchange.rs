@@ -135,7 +135,7 @@ impl<'c> Exchange<'c> {
     }
 
     /// The policies it is subject to: the listener's, then the route's.
-    pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> {
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Chain> + Clone {
         let listener = self.listener().filter(|_| !self.is_own).map(|listener| &listener.chain);
         listener.into_iter().chain(self.route().map(|route| &route.chain))
     }
@@ -145,6 +145,15 @@ impl<'c> Exchange<'c> {
         match &self.path {
             Some(path) => path,
             None => self.head.path(self.buffer.all()),
+        }
+    }
+
+    /// The path without its first bytes. What is asked about the whole server has none (RFC 9112
+    /// §3.2.4), and a `*` behind a host would be part of it.
+    pub(crate) fn path_from(&self, from: usize) -> &[u8] {
+        match self.path() {
+            b"*" => b"/",
+            path => path.get(from..).unwrap_or_default(),
         }
     }
 
@@ -248,7 +257,7 @@ async fn respond(exchange: &mut Exchange<'_>) -> Result<Next, Failure> {
     hops::refuse_loop(&exchange.head, exchange.buffer.all())?;
     normalise_path(exchange)?;
     if let Some(answer) = challenge::answer(exchange) {
-        return Ok(local_reply::respond(exchange, &answer).await);
+        return Ok(local_reply::give(exchange, &answer).await);
     }
     let generation = exchange.generation.clone();
     let listener = generation.snapshot.listener(exchange.listener);
@@ -310,14 +319,7 @@ async fn admit(exchange: &mut Exchange<'_>, chain: &Chain) -> Result<Option<Next
 /// Once, before anything looks at the path: what is matched is what is forwarded.
 fn normalise_path(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
     let Some(listener) = exchange.listener() else { return Ok(()) };
-    let rules = path::Rules {
-        encoded_slash: match listener.config.path.encoded_slash {
-            EncodedSlash::Reject => path::EncodedSlash::Reject,
-            EncodedSlash::Keep => path::EncodedSlash::Keep,
-            EncodedSlash::Decode => path::EncodedSlash::Decode,
-        },
-        merge_slashes: listener.config.path.merge_slashes,
-    };
+    let rules = path_rules(listener);
     let mut scratch = exchange.connection.worker.stock.take_scratch();
     let sent = exchange.head.path(exchange.buffer.all());
     match path::normalise(sent, &rules, &mut scratch) {
@@ -330,6 +332,18 @@ fn normalise_path(exchange: &mut Exchange<'_>) -> Result<(), Failure> {
             Ok(())
         }
         Err(error) => Err(Failure::new(Reason::BadPath(error.reason()))),
+    }
+}
+
+/// How a listener's paths are made comparable.
+pub(crate) fn path_rules(listener: &ListenerSettings) -> path::Rules {
+    path::Rules {
+        encoded_slash: match listener.config.path.encoded_slash {
+            EncodedSlash::Reject => path::EncodedSlash::Reject,
+            EncodedSlash::Keep => path::EncodedSlash::Keep,
+            EncodedSlash::Decode => path::EncodedSlash::Decode,
+        },
+        merge_slashes: listener.config.path.merge_slashes,
     }
 }
 

@@ -16,7 +16,9 @@ use crate::http::alt_svc;
 use crate::http::body::Sink;
 use crate::http::exchange::Exchange;
 use crate::http::hops;
-use crate::policy::{Chain, Edits};
+pub(crate) use crate::http::phrase::phrase;
+use crate::policy::template::Said;
+use crate::policy::{self, Chain, Edits};
 use crate::snapshot::{ListenerSettings, PoolSettings, Target};
 
 /// Fields with this prefix are ours alone: they are taken from both sides' messages.
@@ -161,9 +163,10 @@ pub(crate) fn write_request(
     let Some(listener) = exchange.listener() else { return };
     for field in &head.fields {
         let name = field.name.of(bytes);
-        if is_replaced(exchange, &listener.config.identity, field, name) || edits.drop(name) {
+        if is_replaced(exchange, &listener.config.identity, field, name) {
             continue;
         }
+        let Some(name) = edits.through(name) else { continue };
         match &settings.stickiness {
             Some(sticky) if field.known == Known::Cookie => {
                 sticky.write_others(out, name, field.value.of(bytes));
@@ -175,7 +178,7 @@ pub(crate) fn write_request(
     out.extend_from_slice(b"x-evenkeel-hops: ");
     write_number(out, hops::next(head, bytes));
     out.extend_from_slice(b"\r\n");
-    edits.all().for_each(|edits| out.extend_from_slice(&edits.lines));
+    edits.write(out);
     match head.body {
         BodyLength::Exact(length) => write_length(out, length),
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -208,9 +211,23 @@ impl<'e> RequestEdits<'e> {
         Self { exchange, some: edited || exchange.changed.is_some() }
     }
 
-    fn all(&self) -> impl Iterator<Item = &'e Edits> + use<'e> {
+    fn all(&self) -> impl Iterator<Item = &'e Edits> + Clone + use<'e> {
         let changed = self.exchange.changed.as_ref().map(|changes| &changes.request);
         self.exchange.chains().flat_map(Chain::request_edits).chain(changed)
+    }
+
+    /// The name that a line goes on with, if it does.
+    fn through<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]>
+    where
+        'e: 'n,
+    {
+        if self.some { policy::name_through(self.all(), name) } else { Some(name) }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        if self.some {
+            policy::write_lines(out, self.all(), self.exchange, Said::default());
+        }
     }
 
     fn drop(&self, name: &[u8]) -> bool {
@@ -344,7 +361,7 @@ pub(crate) fn hsts<'e>(exchange: &'e Exchange<'_>) -> Option<&'e [u8]> {
 }
 
 /// How the client reached this process.
-fn scheme(exchange: &Exchange<'_>) -> &'static str {
+pub(crate) fn scheme(exchange: &Exchange<'_>) -> &'static str {
     if exchange.connection.is_secure() { "https" } else { "http" }
 }
 
@@ -406,8 +423,9 @@ pub(crate) fn write_response(
         let name = field.name.of(bytes);
         let ours = is_ours_to_say(field.known, name);
         dated |= field.known == Known::Date;
-        let mut dropped = edited && all().any(|edits| edits.drops(name));
-        dropped |= alt_svc && field.known == Known::Other && name.eq_ignore_ascii_case(b"alt-svc");
+        let through = if edited { policy::name_through(all(), name) } else { Some(name) };
+        let mut dropped =
+            alt_svc && field.known == Known::Other && name.eq_ignore_ascii_case(b"alt-svc");
         dropped |= hsts.is_some()
             && field.known == Known::Other
             && name.eq_ignore_ascii_case(b"strict-transport-security");
@@ -416,8 +434,11 @@ pub(crate) fn write_response(
             is_private |= name.eq_ignore_ascii_case(b"cache-control")
                 && affinity::is_private(field.value.of(bytes));
         }
-        if !(ours || field.hop_by_hop || dropped) {
-            write_field(out, name, field.value.of(bytes));
+        match through {
+            Some(name) if !(ours || field.hop_by_hop || dropped) => {
+                write_field(out, name, field.value.of(bytes));
+            }
+            _ => {}
         }
     }
     if !dated && response.status >= 200 {
@@ -431,7 +452,10 @@ pub(crate) fn write_response(
             alt_svc::write(out, exchange);
         }
     }
-    all().for_each(|edits| out.extend_from_slice(&edits.lines));
+    if edited {
+        let said = Said { status: response.status, reason: "" };
+        policy::write_lines(out, all(), exchange, said);
+    }
     if let Some(stickiness) = binding {
         affinity::write_binding(out, exchange, stickiness, is_private);
     }
@@ -528,64 +552,6 @@ pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
         }
     }
     out.extend_from_slice(digits.get(at..).unwrap_or_default());
-}
-
-/// The registered reason phrase (RFC 9110 §15, RFC 6585, RFC 8297, RFC 4918, RFC 7725).
-pub(crate) fn phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        508 => "Loop Detected",
-        _ => "Status",
-    }
 }
 
 #[cfg(test)]

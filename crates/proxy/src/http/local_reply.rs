@@ -7,14 +7,15 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use evenkeel_codec::plant::{self, Bug};
 use evenkeel_codec::{BodyLength, RequestError};
-use evenkeel_config::model::{Redirect, RedirectPart, Respond};
+use evenkeel_config::model::{Part, Plain, Redirect, Respond, Template, Variable};
 use evenkeel_runtime::{self as runtime, TcpStream};
 
 use crate::failure::{Failure, Reason};
 use crate::http::downstream::h1::Next;
 use crate::http::exchange::{self, Exchange};
 use crate::http::{alt_svc, forwarded, grpc, interim};
-use crate::policy::{self, Answered, Passing};
+use crate::policy::template::{self, Place, Said};
+use crate::policy::{self, Answered, Chain, Passing};
 
 /// Answers a failed exchange. Nothing is written when the client cannot or must not see it.
 pub(crate) async fn send(exchange: &mut Exchange<'_>, mut failure: Failure) -> Next {
@@ -59,31 +60,18 @@ pub(crate) async fn send(exchange: &mut Exchange<'_>, mut failure: Failure) -> N
 /// Answers with a redirect.
 pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -> Next {
     const NAME: &[u8] = b"location: ";
-    if exchange.head.host.is_empty() && redirect.to.contains(&RedirectPart::Host) {
+    if exchange.head.host.is_empty()
+        && redirect.to.variables().any(|variable| *variable == Variable::Plain(Plain::Host))
+    {
         // An old client that names none: what follows would be taken for it.
         return send(exchange, Failure::new(Reason::BadRequest(RequestError::BadHost))).await;
     }
     let mut location = Vec::with_capacity(128);
     location.extend_from_slice(NAME);
-    for part in &redirect.to {
-        let bytes = exchange.buffer.all();
-        match part {
-            RedirectPart::Text(text) => location.extend_from_slice(text.as_bytes()),
-            RedirectPart::Host => location.extend_from_slice(exchange.head.host_name.of(bytes)),
-            RedirectPart::Path => location.extend_from_slice(path_from(exchange, 0)),
-            RedirectPart::PathRest => {
-                location.extend_from_slice(path_from(exchange, exchange.prefix_len));
-            }
-            RedirectPart::Query => {
-                if let Some(query) = exchange.head.target.query {
-                    location.push(b'?');
-                    location.extend_from_slice(query.of(bytes));
-                }
-            }
-        }
-    }
-    if begins_with_path(&redirect.to) {
-        // `//x` would be another host, and nothing at all this same request (RFC 3986 §4.2).
+    template::write(&mut location, &redirect.to, exchange, Place::Location, Said::default());
+    if begins_with_choice(&redirect.to) {
+        // `//x` would be another host, and nothing at all this same request (RFC 3986 §4.2);
+        // neither may a value be a scheme.
         let value = location.get(NAME.len()..).unwrap_or_default();
         let slashes = value.iter().take_while(|byte| **byte == b'/').count();
         location.splice(NAME.len()..NAME.len() + slashes, [b'/']);
@@ -94,32 +82,34 @@ pub(crate) async fn redirect(exchange: &mut Exchange<'_>, redirect: &Redirect) -
     write(exchange, &reply, true).await
 }
 
-/// The path without its first bytes. What is asked about the whole server has none (RFC 9112
-/// §3.2.4), and a `*` behind a host would be part of it.
-fn path_from<'e>(exchange: &'e Exchange<'_>, from: usize) -> &'e [u8] {
-    match exchange.path() {
-        b"*" => b"/",
-        path => path.get(from..).unwrap_or_default(),
-    }
-}
-
-/// What a client chooses comes first, or after nothing but a slash.
-fn begins_with_path(to: &[RedirectPart]) -> bool {
-    match to.first() {
-        Some(RedirectPart::Path | RedirectPart::PathRest) => true,
-        Some(RedirectPart::Text(text)) => text == "/",
-        _ => false,
+/// What a client chooses comes first, or after nothing but a slash. A host that comes first is a
+/// path's first segment.
+fn begins_with_choice(to: &Template) -> bool {
+    match to.0.first() {
+        Some(Part::Variable(_)) => true,
+        Some(Part::Text(text)) => text == "/",
+        None => false,
     }
 }
 
 /// Answers with a fixed response.
 pub(crate) async fn respond(exchange: &mut Exchange<'_>, respond: &Respond) -> Next {
+    let mut made = Vec::new();
+    let body = match respond.body.fixed() {
+        Some(text) => text.as_bytes(),
+        None => {
+            let place = Place::of_content(&respond.content_type);
+            let said = Said { status: respond.status, reason: "" };
+            template::write(&mut made, &respond.body, exchange, place, said);
+            &made
+        }
+    };
     let reply = Made {
         status: respond.status,
         content_type: &respond.content_type,
         word: "",
         extra: b"",
-        body: respond.body.as_bytes(),
+        body,
     };
     write(exchange, &reply, true).await
 }
@@ -225,7 +215,15 @@ async fn write_out(exchange: &mut Exchange<'_>, reply: &Made<'_>, may_persist: b
         out.extend_from_slice(reply.content_type.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(reply.extra);
+    let changed = exchange.changed.as_ref().map(|changes| &changes.response);
+    let edits = exchange.chains().flat_map(Chain::response_edits).chain(changed);
+    for line in reply.extra.split_inclusive(|byte| *byte == b'\n') {
+        let name = line.get(..memchr::memchr(b':', line).unwrap_or(0)).unwrap_or_default();
+        if let Some(now) = policy::name_through(edits.clone(), name) {
+            out.extend_from_slice(now);
+            out.extend_from_slice(line.get(name.len()..).unwrap_or_default());
+        }
+    }
     if !reply.word.is_empty() {
         out.extend_from_slice(b"x-evenkeel-reason: ");
         out.extend_from_slice(reply.word.as_bytes());
@@ -240,14 +238,7 @@ async fn write_out(exchange: &mut Exchange<'_>, reply: &Made<'_>, may_persist: b
     if alt_svc::is_said(exchange) {
         alt_svc::write(&mut out, exchange);
     }
-    for chain in exchange.chains() {
-        for edits in chain.response_edits() {
-            out.extend_from_slice(&edits.lines);
-        }
-    }
-    if let Some(changes) = &exchange.changed {
-        out.extend_from_slice(&changes.response.lines);
-    }
+    policy::write_lines(&mut out, edits, exchange, Said { status, reason: reply.word });
     forwarded::write_connection(&mut out, exchange, persist);
     // RFC 9110 §8.6: no length on a 204; §15.4.5: none needed on a 304.
     if !matches!(status, 204 | 304) {

@@ -20,6 +20,7 @@ pub(crate) mod interim;
 pub(crate) mod local_reply;
 pub(crate) mod multiplex;
 pub(crate) mod patience;
+mod phrase;
 pub(crate) mod queue;
 pub(crate) mod relay;
 pub(crate) mod sign_in;

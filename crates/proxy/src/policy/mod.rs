@@ -25,6 +25,8 @@ mod coded;
 #[cfg(feature = "compression")]
 mod compress;
 mod concurrency;
+mod cookies;
+mod cors;
 #[cfg(feature = "compression")]
 mod decompress;
 pub mod document;
@@ -36,15 +38,20 @@ mod geo;
 pub(crate) mod jwt;
 mod limit_key;
 mod network_table;
+mod pages;
 mod rate_limit;
+mod redirect;
+mod rewrite;
+mod security_fields;
 mod shared;
 mod telling;
 #[cfg(not(all(feature = "jwt", feature = "geo")))]
 mod unavailable;
+pub(crate) mod template;
 
 pub(crate) use cache::CachePolicy;
 pub(crate) use changes::{Changes, Permit};
-pub(crate) use fields::Edits;
+pub(crate) use fields::{Edits, name_through, write_lines};
 pub(crate) use limit_key::put_network;
 
 use crate::access_log::Logging;
@@ -174,7 +181,7 @@ impl<'a> Answered<'a> {
 #[derive(Default)]
 pub struct Chain {
     /// Edits that are the same for every exchange.
-    edits: Box<[fields::Fields]>,
+    edits: Edited,
     admit: Box<[Arc<dyn Policy>]>,
     respond: Box<[Arc<dyn Policy>]>,
     over: Box<[Arc<dyn Policy>]>,
@@ -184,6 +191,25 @@ pub struct Chain {
     pub(crate) body_max: Option<u64>,
     /// Where answers are kept; the last one configured counts.
     pub(crate) cache: Option<Arc<Cache>>,
+}
+
+/// Edits of both directions, in order; neighbours that can be said as one are one.
+#[derive(Default)]
+struct Edited {
+    request: Vec<Edits>,
+    response: Vec<Edits>,
+}
+
+impl Edited {
+    fn push(&mut self, fields: fields::Fields) {
+        for (list, edits) in
+            [(&mut self.request, fields.request), (&mut self.response, fields.response)]
+        {
+            if !list.last_mut().is_some_and(|last| last.merge(&edits)) {
+                list.push(edits);
+            }
+        }
+    }
 }
 
 /// A policy with a state or with steps of its own; `None` if a chain holds all there is of it.
@@ -198,7 +224,7 @@ pub(crate) fn compile(
         PolicyKind::BandwidthLimit(settings) => {
             carried(bandwidth::BandwidthLimit::compile(settings), before)
         }
-        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) | PolicyKind::Body(_) => None,
+        PolicyKind::Body(_) => None,
         PolicyKind::ConcurrencyLimit(settings) => {
             carried(concurrency::ConcurrencyLimit::compile(&policy.name, settings), before)
         }
@@ -239,6 +265,13 @@ pub(crate) fn compile(
         PolicyKind::Cache(settings) => {
             carried(CachePolicy::compile(&policy.name, settings), before)
         }
+        PolicyKind::Fields(_) | PolicyKind::AccessLog(_) | PolicyKind::SecurityFields(_) => None,
+        PolicyKind::Rewrite(settings) => carried(rewrite::Rewrite::compile(settings), before),
+        PolicyKind::Redirect(settings) => carried(redirect::Redirect(*settings), before),
+        PolicyKind::Cookies(settings) => carried(cookies::Cookies(settings.clone()), before),
+        PolicyKind::Cors(settings) => carried(cors::Cors::compile(settings), before),
+        PolicyKind::ErrorPages(settings) => carried(pages::ErrorPages::compile(settings), before),
+        PolicyKind::Maintenance(settings) => carried(pages::Maintenance::compile(settings), before),
     }
 }
 
@@ -260,12 +293,13 @@ impl Chain {
     pub(crate) fn compile<'c>(
         policies: impl Iterator<Item = (&'c model::Policy, Option<&'c Arc<dyn Policy>>)>,
     ) -> Self {
-        let (mut edits, mut logging, mut body_max) = (Vec::new(), None, None);
+        let (mut edits, mut logging, mut body_max) = (Edited::default(), None, None);
         let mut cache = None;
         let (mut admit, mut respond, mut over) = (Vec::new(), Vec::new(), Vec::new());
         for (policy, compiled) in policies {
             match &policy.kind {
                 PolicyKind::Fields(fields) => edits.push(fields::Fields::compile(fields)),
+                PolicyKind::SecurityFields(fields) => edits.push(security_fields::compile(fields)),
                 PolicyKind::AccessLog(log) => logging = Some(Logging::compile(log)),
                 PolicyKind::Body(rules) => body_max = Some(rules.max),
                 PolicyKind::Cache(_) => {
@@ -285,7 +319,7 @@ impl Chain {
             }
         }
         Self {
-            edits: edits.into(),
+            edits,
             admit: admit.into(),
             respond: respond.into(),
             over: over.into(),
@@ -337,18 +371,18 @@ impl Chain {
     }
 
     /// Edits of the request's fields, in order.
-    pub(crate) fn request_edits(&self) -> impl Iterator<Item = &Edits> {
-        self.edits.iter().map(|fields| &fields.request)
+    pub(crate) fn request_edits(&self) -> impl Iterator<Item = &Edits> + Clone {
+        self.edits.request.iter()
     }
 
     /// Edits of the response's fields, in order.
-    pub(crate) fn response_edits(&self) -> impl Iterator<Item = &Edits> {
-        self.edits.iter().map(|fields| &fields.response)
+    pub(crate) fn response_edits(&self) -> impl Iterator<Item = &Edits> + Clone {
+        self.edits.response.iter()
     }
 
     /// No field is edited in the same way for every exchange.
     pub(crate) fn edits_nothing(&self) -> bool {
-        self.edits.is_empty()
+        self.edits.request.is_empty() && self.edits.response.is_empty()
     }
 }
 

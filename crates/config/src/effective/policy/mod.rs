@@ -5,6 +5,7 @@ mod access_log;
 mod bandwidth_limit;
 mod body;
 mod cache;
+mod browsers;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
@@ -13,7 +14,9 @@ mod external_auth;
 mod fields;
 mod geo;
 mod jwt;
+mod pages;
 mod rate_limit;
+mod rewrite;
 
 use serde_json::{Value, json};
 
@@ -47,5 +50,16 @@ pub(super) fn policy(policy: &Policy, config: &Config) -> Value {
             json!({ "decompress": compress::decompress(decompress) })
         }
         PolicyKind::Cache(cache) => json!({ "cache": cache::write(cache) }),
+        PolicyKind::Rewrite(rewrite) => json!({ "rewrite": rewrite::write(rewrite) }),
+        PolicyKind::Redirect(to) => json!({ "redirect": rewrite::write_redirect(to) }),
+        PolicyKind::Cookies(cookies) => json!({ "cookies": browsers::cookies(cookies) }),
+        PolicyKind::SecurityFields(fields) => {
+            json!({ "security_fields": browsers::security_fields(fields) })
+        }
+        PolicyKind::Cors(cors) => json!({ "cors": browsers::cors(cors) }),
+        PolicyKind::ErrorPages(errors) => json!({ "error_pages": pages::errors(errors) }),
+        PolicyKind::Maintenance(settings) => {
+            json!({ "maintenance": pages::maintenance(settings) })
+        }
     }
 }

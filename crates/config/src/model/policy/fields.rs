@@ -1,6 +1,8 @@
 //! `fields`: edits of the fields of messages.
 
-/// Edits of the fields of a message; applied in the order remove, set, add.
+use crate::model::Template;
+
+/// Edits of the fields of a message; applied in the order remove, rename, set, add.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldEdits {
     /// On the request, before it is sent to a server.
@@ -14,8 +16,20 @@ pub struct FieldEdits {
 pub struct Edits {
     /// Taken away.
     pub remove: Vec<String>,
+    /// Given another name, beside what has that name.
+    pub rename: Vec<(String, String)>,
     /// Replaced or added.
-    pub set: Vec<(String, String)>,
+    pub set: Vec<(String, Template)>,
     /// Added beside what is there.
-    pub add: Vec<(String, String)>,
+    pub add: Vec<(String, Template)>,
+}
+
+impl FieldEdits {
+    /// The values.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        [&self.request, &self.response]
+            .into_iter()
+            .flat_map(|edits| edits.set.iter().chain(&edits.add))
+            .map(|(_, value)| value)
+    }
 }

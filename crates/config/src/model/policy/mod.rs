@@ -1,6 +1,8 @@
 //! Policies: named rules that listeners and routes apply. One file for the settings of each kind;
 //! [`PolicyKind`] is the complete list.
 
+use super::Template;
+
 mod access;
 mod access_log;
 mod bandwidth_limit;
@@ -17,6 +19,13 @@ mod geo;
 mod jwt;
 mod rate_limit;
 
+mod cookies;
+mod cors;
+mod pages;
+mod redirect;
+mod rewrite;
+mod security_fields;
+
 pub use access::*;
 pub use access_log::*;
 pub use bandwidth_limit::*;
@@ -25,13 +34,19 @@ pub use cache::*;
 pub use client_certificate::*;
 pub use compress::*;
 pub use concurrency_limit::*;
+pub use cookies::*;
+pub use cors::*;
 pub use credentials::*;
 pub use document::*;
 pub use external_auth::*;
 pub use fields::*;
 pub use geo::*;
 pub use jwt::*;
+pub use pages::*;
 pub use rate_limit::*;
+pub use redirect::*;
+pub use rewrite::*;
+pub use security_fields::*;
 
 /// A named rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,4 +102,33 @@ pub enum PolicyKind {
     Geo(Geo),
     /// `cache`: answers are kept, and given again.
     Cache(Box<Cache>),
+    /// `rewrite`: what servers are asked for.
+    Rewrite(Rewrite),
+    /// `redirect`: one spelling of a site's address.
+    Redirect(Canonical),
+    /// `cookies`: what browsers are told about servers' cookies.
+    Cookies(Cookies),
+    /// `security_fields`: what browsers are told to be careful about.
+    SecurityFields(SecurityFields),
+    /// `cors`: which sites' scripts may ask.
+    Cors(Cors),
+    /// `error_pages`: what people see when there is no answer.
+    ErrorPages(ErrorPages),
+    /// `maintenance`: everybody is told to come again later.
+    Maintenance(Maintenance),
+}
+
+impl PolicyKind {
+    /// The texts with variables in it.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Fields(fields) => fields.templates().collect(),
+            Self::Rewrite(rewrite) => rewrite.templates().collect(),
+            Self::ErrorPages(errors) => {
+                errors.pages.iter().flat_map(|(_, _, page)| page.templates()).collect()
+            }
+            Self::Maintenance(settings) => settings.page.iter().flat_map(Page::templates).collect(),
+            _ => Vec::new(),
+        }
+    }
 }

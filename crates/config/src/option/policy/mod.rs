@@ -8,12 +8,18 @@ mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
+mod cookies;
+mod cors;
 mod credentials;
 mod external_auth;
 mod fields;
 mod geo;
 mod jwt;
+mod pages;
 mod rate_limit;
+mod redirect;
+mod rewrite;
+mod security_fields;
 
 pub(crate) use access::*;
 pub(crate) use access_log::*;
@@ -23,12 +29,18 @@ pub(crate) use cache::*;
 pub(crate) use client_certificate::*;
 pub(crate) use compress::*;
 pub(crate) use concurrency_limit::*;
+pub(crate) use cookies::*;
+pub(crate) use cors::*;
 pub(crate) use credentials::*;
 pub(crate) use external_auth::*;
 pub(crate) use fields::*;
 pub(crate) use geo::*;
 pub(crate) use jwt::*;
+pub(crate) use pages::*;
 pub(crate) use rate_limit::*;
+pub(crate) use redirect::*;
+pub(crate) use rewrite::*;
+pub(crate) use security_fields::*;
 
 use super::Absent::Means;
 use super::{Kind, Object, opt};
@@ -127,6 +139,48 @@ pub(crate) static POLICY: Object = Object {
             Kind::Object(&CACHE),
             Means("one of the others"),
             "Keep answers, and give them again. A route's replaces its listener's.",
+        ),
+        opt(
+            "rewrite",
+            Kind::Object(&REWRITE),
+            Means("one of the others"),
+            "Change path, query and host as servers get them.",
+        ),
+        opt(
+            "redirect",
+            Kind::Object(&CANONICAL),
+            Means("one of the others"),
+            "Redirect to one spelling of the site's address.",
+        ),
+        opt(
+            "cookies",
+            Kind::Object(&COOKIES),
+            Means("one of the others"),
+            "Change what browsers are told about the cookies of servers.",
+        ),
+        opt(
+            "security_fields",
+            Kind::OneOf(&[Kind::Text("default"), Kind::Object(&SECURITY_FIELDS)]),
+            Means("one of the others"),
+            "Tell browsers to be careful: `default`, or which fields.",
+        ),
+        opt(
+            "cors",
+            Kind::Object(&CORS),
+            Means("one of the others"),
+            "Say which sites' scripts may ask.",
+        ),
+        opt(
+            "error_pages",
+            Kind::Object(&ERROR_PAGES),
+            Means("one of the others"),
+            "Show pages when there is no answer.",
+        ),
+        opt(
+            "maintenance",
+            Kind::Object(&MAINTENANCE),
+            Means("one of the others"),
+            "Tell everybody to come again later.",
         ),
     ],
 };

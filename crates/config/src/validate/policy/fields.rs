@@ -1,12 +1,13 @@
 //! `fields`.
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::{Edits, FieldEdits};
+use crate::model::{Edits, FieldEdits, Template};
 use crate::option::{EDITS, FIELDS};
 use crate::read::{Findings, Options, map, one_or_many, text};
 use crate::tree::Node;
 use crate::validate::empty;
 use crate::validate::matching::is_token;
+use crate::validate::template::{self, Of};
 
 /// Fields that frame a message, belong to one connection, or are written by the proxy itself.
 const UNTOUCHABLE: &[&str] = &[
@@ -24,12 +25,12 @@ const UNTOUCHABLE: &[&str] = &[
 pub(super) fn read(node: &Node, found: &mut Findings) -> FieldEdits {
     let options = Options::read(node, &FIELDS, found);
     FieldEdits {
-        request: edits(options.node("request"), found),
-        response: edits(options.node("response"), found),
+        request: edits(options.node("request"), Of::Request, found),
+        response: edits(options.node("response"), Of::Answer, found),
     }
 }
 
-fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
+fn edits(node: Option<&Node>, of: Of, found: &mut Findings) -> Edits {
     let empty = empty();
     let options = Options::read(node.unwrap_or(&empty), &EDITS, found);
     let mut remove = Vec::new();
@@ -40,24 +41,36 @@ fn edits(node: Option<&Node>, found: &mut Findings) -> Edits {
             remove.push(name.to_ascii_lowercase());
         }
     }
+    let mut rename = Vec::new();
+    for (key, node) in options.node("rename").map(|node| map(node, found)).unwrap_or_default() {
+        let Some(to) = text(node, found) else { continue };
+        if is_name(&key.text, key.span, found) && is_name(to, node.span, found) {
+            rename.push((key.text.to_ascii_lowercase(), to.to_owned()));
+        }
+    }
     let mut lines = |key: &str| {
         let mut all = Vec::new();
         for (key, node) in options.node(key).map(|node| map(node, found)).unwrap_or_default() {
-            let Some(value) = text(node, found).map(str::to_owned) else { continue };
-            if value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
-                found.error(
-                    "bad-value",
-                    node.span,
-                    "a field value is one line without control characters",
-                );
-            } else if is_name(&key.text, key.span, found) {
-                all.push((key.text.clone(), value.trim_matches([' ', '\t']).to_owned()));
+            if let Some(value) = value(node, of, found)
+                && is_name(&key.text, key.span, found)
+            {
+                all.push((key.text.clone(), value));
             }
         }
         all
     };
     let (set, add) = (lines("set"), lines("add"));
-    Edits { remove, set, add }
+    Edits { remove, rename, set, add }
+}
+
+/// The value of a field.
+pub(super) fn value(node: &Node, of: Of, found: &mut Findings) -> Option<Template> {
+    let text = text(node, found)?.trim_matches([' ', '\t']);
+    if text.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
+        found.error("bad-value", node.span, "a field value is one line without control characters");
+        return None;
+    }
+    Some(template::parse(text, node.span, of, found))
 }
 
 pub(super) fn is_name(name: &str, span: Span, found: &mut Findings) -> bool {

@@ -8,13 +8,19 @@ mod cache;
 mod client_certificate;
 mod compress;
 mod concurrency_limit;
+mod cookies;
+mod cors;
 mod credentials;
 mod external_auth;
 mod fields;
 pub(super) mod geo;
 mod jwt;
 mod limit_key;
+mod pages;
 mod rate_limit;
+mod redirect;
+mod rewrite;
+mod security_fields;
 
 use crate::model::{FieldEdits, Policy, PolicyKind};
 use crate::option::POLICY;
@@ -47,6 +53,13 @@ pub(super) fn read(key: &Key, node: &Node, scope: &Scope, found: &mut Findings) 
             "compress" => PolicyKind::Compress(compress::read(node, found)),
             "decompress" => PolicyKind::Decompress(compress::decompress(node, found)),
             "cache" => PolicyKind::Cache(Box::new(cache::read(node, found))),
+            "rewrite" => PolicyKind::Rewrite(rewrite::read(node, found)),
+            "redirect" => PolicyKind::Redirect(redirect::read(node, found)),
+            "cookies" => PolicyKind::Cookies(cookies::read(node, found)),
+            "security_fields" => PolicyKind::SecurityFields(security_fields::read(node, found)),
+            "cors" => PolicyKind::Cors(cors::read(node, found)),
+            "error_pages" => PolicyKind::ErrorPages(pages::read_errors(node, found)),
+            "maintenance" => PolicyKind::Maintenance(pages::read_maintenance(node, found)),
             _ => PolicyKind::Fields(fields::read(node, found)),
         },
         None => PolicyKind::Fields(FieldEdits::default()), // a mistake, and noted

@@ -138,11 +138,11 @@ impl Request {
         }
         let mut edits = Edits::default();
         for chain in exchange.chains() {
-            chain.request_edits().for_each(|more| edits.join(more));
+            chain.request_edits().for_each(|more| edits.append(more.clone()));
         }
         let (mut target, mut host) = (None, None);
         if let Some(changed) = &exchange.changed {
-            edits.join(&changed.request);
+            edits.append(changed.request.clone());
             (target, host) = (changed.target.clone(), changed.host.clone());
         }
         let fields = Fields { fields: &head.fields, bytes: &text };
