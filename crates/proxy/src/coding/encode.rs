@@ -142,7 +142,8 @@ impl Transform for Zstd {
             let mut to = OutBuffer::around_pos(out, at);
             self.state.run(&mut from, &mut to).map_err(|_| Broken)?;
         }
-        while when.last || when.flush {
+        let mut open = when.last || when.flush;
+        while open {
             out.reserve(ROOM);
             let at = out.len();
             let mut to = OutBuffer::around_pos(out, at);
@@ -150,9 +151,7 @@ impl Transform for Zstd {
                 true => self.state.finish(&mut to, true),
                 false => self.state.flush(&mut to),
             };
-            if left.map_err(|_| Broken)? == 0 {
-                break;
-            }
+            open = left.map_err(|_| Broken)? > 0;
         }
         Ok(Progress { taken: input.len(), more: false, done: when.last })
     }
