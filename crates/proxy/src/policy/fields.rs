@@ -21,6 +21,9 @@ impl Fields {
     }
 }
 
+/// An old name in lower case, and the new one.
+type Renaming = (Box<[u8]>, Box<[u8]>);
+
 /// One direction: names whose lines are dropped or renamed, and lines that are written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Edits {
@@ -29,8 +32,8 @@ pub(crate) struct Edits {
     claimed: Vec<Box<[u8]>>,
     /// Received lines of these names are dropped, and those that edits before have written are not.
     hidden: Vec<Box<[u8]>>,
-    /// Old names in lower case, and new ones.
-    renamed: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Names that are replaced.
+    renamed: Vec<Renaming>,
     /// Complete lines, ready to be copied.
     pub(crate) lines: Vec<u8>,
     /// Lines with variables, and whatever comes after the first of them.
@@ -132,8 +135,7 @@ impl Edits {
 
     /// Whether a received line of this name is left out, whatever is done about its name.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
-        let is = |dropped: &Box<[u8]>| dropped.eq_ignore_ascii_case(name);
-        self.erases(name) || self.hidden.iter().any(is)
+        self.erases(name) || self.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
     fn erases(&self, name: &[u8]) -> bool {
