@@ -45,9 +45,9 @@ mod rewrite;
 mod security_fields;
 mod shared;
 mod telling;
+pub(crate) mod template;
 #[cfg(not(all(feature = "jwt", feature = "geo")))]
 mod unavailable;
-pub(crate) mod template;
 
 pub(crate) use cache::CachePolicy;
 pub(crate) use changes::{Changes, Permit};
