@@ -3,8 +3,8 @@
 //! index into them.
 #![forbid(unsafe_code)]
 
-pub mod caching;
 pub mod accept;
+pub mod caching;
 pub mod chunked;
 pub mod claims;
 pub mod client_hello;
