@@ -55,7 +55,8 @@ fn example(id: &str, server: &str) -> Option<Value> {
         "isAlive" | "isReady" | "describe" | "status" | "configuration" | "listeners"
         | "routes" | "pools" | "pool" | "servers" | "server" | "drains" | "history"
         | "historyVersion" | "removeServer" | "removePool" | "removeRoute" | "reload"
-        | "deregister" => Value::Null,
+        | "deregister" | "caches" => Value::Null,
+        "purge" => json!({ "all": true }),
         "addServers" => {
             json!({ "servers": ["127.0.0.1:9", { "address": "127.0.0.1:10", "weight": 2 }] })
         }

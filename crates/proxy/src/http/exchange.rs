@@ -123,7 +123,6 @@ impl<'c> Exchange<'c> {
         self.listener
     }
 
-    #[allow(dead_code, reason = "until every policy is there")]
     /// What policies change about it, to be added to.
     pub(crate) fn changes(&mut self) -> &mut Changes {
         self.changed.get_or_insert_default()

@@ -1,8 +1,6 @@
-//! Requests of our own to a pool, made while an exchange is served or because of it: whether it may go
-//! on, what a cached answer has become, a copy for somebody else. Goes the way of every exchange (tries,
-//! health, queues, the servers' counters) on a channel in memory, but is no client's exchange: it is
-//! neither counted nor logged as one, and no policy sees it.
-#![allow(dead_code, reason = "until every policy is there")]
+//! Requests of our own to a pool, made while an exchange is served: whether it may go on. Goes the way of
+//! every exchange (tries, health, queues, the servers' counters) on a channel in memory, but is no
+//! client's exchange: it is neither counted nor logged as one, and no policy sees it.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -66,8 +64,6 @@ pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// As much of its content as was to be kept.
     pub(crate) body: Bytes,
-    /// There was more.
-    pub(crate) is_cut: bool,
 }
 
 impl Answer {
@@ -190,7 +186,6 @@ impl Prepared {
                 head: received.head,
                 bytes: received.bytes,
                 body: received.body.into(),
-                is_cut: received.is_long,
             }),
             (Some(Ok(_)), Some(reason)) if !received.is_long => Err(Failure::new(reason)),
             (Some(Ok(_)), _) => Err(Failure::new(Reason::ResponseTruncated)),
@@ -228,14 +223,4 @@ async fn in_time<T>(
         }
     })
     .await
-}
-
-/// Asks, and waits for no answer: what becomes of it is nobody's business.
-pub(crate) fn send_off(exchange: &Exchange<'_>, what: &Ask<'_>) {
-    let (answer, request_id) = (ask(exchange, what), exchange.request_id.clone());
-    runtime::spawn(async move {
-        if let Err(panic) = runtime::isolate(answer).await {
-            tracing::error!(request_id = %request_id.text(), %panic, "a request of our own was lost");
-        }
-    });
 }

@@ -1,6 +1,5 @@
 //! What a body goes through on its way from a server to a client. Owns the contract, and the working
 //! room of one that is under way; what is done is the business of who implements it.
-#![allow(dead_code, reason = "until every policy is there")]
 
 /// Changes a body, piece by piece. It holds a bounded amount of memory, whatever goes through it.
 pub(crate) trait Transform {

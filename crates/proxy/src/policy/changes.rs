@@ -28,4 +28,12 @@ pub(crate) struct Changes {
 }
 
 /// Something that an exchange holds as long as it lasts; dropping it gives it back.
-pub(crate) struct Permit(pub(crate) Box<dyn std::any::Any>);
+pub(crate) struct Permit {
+    _held: Box<dyn std::any::Any>,
+}
+
+impl Permit {
+    pub(crate) fn new(held: impl std::any::Any) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}

@@ -83,7 +83,7 @@ impl Policy for ConcurrencyLimit {
             None => Verdict::Pass,
             Some(None) => self.refuse(exchange),
             Some(Some(slot)) => {
-                exchange.changes().permits.push(Permit(Box::new(slot)));
+                exchange.changes().permits.push(Permit::new(slot));
                 Verdict::Pass
             }
         }

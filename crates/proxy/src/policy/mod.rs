@@ -1,7 +1,6 @@
 //! Policies: what is done to exchanges on their way, one file for each kind. Owns the trait that all
 //! of them are, the complete list (`compile`), and chains; `http/exchange.rs` owns when which step is
 //! taken. A chain keeps a list for each step, so that a route pays for nothing it does not use.
-#![allow(dead_code, unused_imports, reason = "until every policy is there")]
 
 use std::any::Any;
 use std::collections::hash_map::RandomState;
