@@ -48,6 +48,12 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// What is said about a file; what is said about the machine that it is checked on is another matter.
+fn about_the_file(output: &Output) -> String {
+    let told = stderr(output);
+    told.lines().filter(|line| !line.starts_with("advice: ")).collect()
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
@@ -87,7 +93,7 @@ fn a_sound_configuration_is_0_and_summarised() {
     let summary = stdout(&output);
     assert!(summary.contains("1 listener, 1 route, 1 pool, 2 servers"), "{summary}");
     assert!(summary.contains("in order of precedence"), "{summary}");
-    assert!(stderr(&output).is_empty());
+    assert_eq!(about_the_file(&output), "");
 }
 
 #[test]
@@ -236,7 +242,7 @@ fn every_example_passes_without_a_warning() {
         std::fs::read_dir(root().join("examples").canonicalize().unwrap()).unwrap().flatten()
     {
         let output = run(&["check", entry.path().to_str().unwrap()]);
-        let told = stderr(&output);
+        let told = about_the_file(&output);
         assert!(code(&output) == 0 && told.is_empty(), "{}:\n{told}", entry.path().display());
         count += 1;
     }
