@@ -38,6 +38,7 @@ pub(crate) struct Progress {
 pub(crate) struct Broken;
 
 /// Most bytes that are passed on at a time, about.
+#[cfg_attr(not(feature = "compression"), expect(dead_code, reason = "codings alone change bodies"))]
 pub(crate) const OUT_MAX: usize = 32 * 1024;
 
 /// Sees a body that is passed on as it is.
