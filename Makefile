@@ -125,7 +125,7 @@ simulate-core: ## Let the data plane live in SEEDS simulated worlds (100,000), a
 	@$(SIMULATE) --seeds $(SEEDS)
 
 planted-bugs: ## Put known bugs back, one at a time, and see that the simulation notices each
-	@$(SIMULATE) --seeds 1000 --planted all
+	@$(SIMULATE) --seeds 4000 --planted all
 
 clean: ## Remove what was built
 	$(CARGO) clean
