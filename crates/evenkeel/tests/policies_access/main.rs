@@ -7,8 +7,6 @@
 mod certificates;
 #[cfg(feature = "geo")]
 mod countries;
-#[path = "../support/each.rs"]
-mod each;
 mod external;
 mod keys;
 mod networks;
@@ -20,10 +18,12 @@ mod quic;
 mod support;
 #[cfg(feature = "jwt")]
 mod tokens;
+#[path = "../support/versions.rs"]
+mod versions;
 
-use each::Field;
 use quic::{Answer, Site};
 use support::{Backend, Proxy};
+use versions::Field;
 
 /// A proxy with a policy `p` on its listener, and what it sends to.
 struct Stage {
@@ -58,7 +58,7 @@ impl Stage {
 
     /// What is answered, the same over each version of HTTP.
     fn get(&self, path: &str, fields: &[Field<'_>]) -> Answer {
-        each::same(&self.site, self.proxy.addresses[0], "GET", path, fields)
+        versions::same(&self.site, self.proxy.addresses[0], "GET", path, fields)
     }
 
     fn status(&self, fields: &[Field<'_>]) -> u16 {

@@ -87,7 +87,7 @@ fn who_is_remembered_waits_for_no_flood_of_wrong_passwords() {
             let wrong = basic("alice", &format!("wrong {n}"));
             scope.spawn(move || {
                 let [h1, ..] =
-                    crate::each::ask(site, address, "GET", "/", &[("authorization", &wrong)]);
+                    crate::versions::ask(site, address, "GET", "/", &[("authorization", &wrong)]);
                 assert!(matches!(h1.status, 401 | 503), "{}", h1.status);
             });
         }

@@ -216,7 +216,8 @@ fn a_claim_decides_on_the_route_and_a_field_of_the_same_name_does_not() {
     let proxy = Proxy::start(&format!("{config}{policy}"));
     let stage = Stage { site, proxy, app };
     let body = |fields: &[(&str, &str)]| {
-        let answers = crate::each::ask(&stage.site, stage.proxy.addresses[0], "GET", "/", fields);
+        let answers =
+            crate::versions::ask(&stage.site, stage.proxy.addresses[0], "GET", "/", fields);
         answers.map(|answer| String::from_utf8(answer.body).unwrap())
     };
     let (alice, bob) = (issuer.good("alice"), issuer.good("bob"));

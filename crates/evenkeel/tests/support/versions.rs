@@ -3,11 +3,14 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // each test file uses its part
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // test code outside the workers
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::quic::{self, Raw, Site};
+use crate::quic::{self, Raw, Site, over_tcp};
 use crate::support::{Backend, Proxy};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,9 @@ pub enum Version {
     H2,
     H3,
 }
+
+/// Name and value.
+pub type Field<'f> = (&'f str, &'f str);
 
 pub const ALL: [Version; 3] = [Version::H1, Version::H2, Version::H3];
 
@@ -73,95 +79,147 @@ impl Everywhere {
     }
 
     /// A request without content, on a connection of its own, for the host `localhost`.
-    pub fn ask(
-        &self,
-        version: Version,
-        method: &str,
-        path: &str,
-        fields: &[(&str, &str)],
-    ) -> Answer {
-        match version {
-            Version::H1 => self.ask_h1(method, path, fields),
-            Version::H2 => self.ask_h2(method, path, fields),
-            Version::H3 => self.ask_h3(method, path, fields),
-        }
-    }
-
-    fn ask_h1(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let lines: String =
-            fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{lines}connection: close\r\n\r\n"
-        );
-        let text = quic::run(quic::over_tcp(&self.site, self.proxy.addresses[0], &request));
-        let (head, body) = text.split_once("\r\n\r\n").expect("a response");
-        let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let field = |line: &str| {
-            let (name, value) = line.split_once(':').unwrap();
-            (name.to_ascii_lowercase(), value.trim().to_owned())
-        };
-        let fields: Vec<_> = lines.map(field).collect();
-        let chunked = fields.iter().any(|(name, _)| name == "transfer-encoding");
-        let body = if chunked { unchunk(body) } else { body.as_bytes().to_vec() };
+    pub fn ask(&self, version: Version, method: &str, path: &str, fields: &[Field<'_>]) -> Answer {
+        let of = over(version, &self.site, self.proxy.addresses[0], method, path, fields);
+        let quic::Answer { status, fields, body, .. } = quic::run(quic::limited(of));
         Answer { status, fields, body }
     }
+}
 
-    fn ask_h2(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        quic::run(async {
-            let mut roots = rustls::RootCertStore::empty();
-            roots.add(self.site.der.clone()).unwrap();
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            tls.alpn_protocols = vec![b"h2".to_vec()];
-            let tcp = tokio::net::TcpStream::connect(self.proxy.addresses[0]).await.unwrap();
-            let name = "localhost".try_into().unwrap();
-            let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap();
-            let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-            tokio::spawn(connection);
-            let mut sender = sender.ready().await.unwrap();
-            let mut request =
-                http::Request::builder().method(method).uri(format!("https://localhost{path}"));
-            for (name, value) in fields {
-                request = request.header(*name, *value);
-            }
-            let (response, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
-            let (head, mut content) = response.await.unwrap().into_parts();
-            let mut body = Vec::new();
-            while let Some(piece) = content.data().await {
-                let piece = piece.unwrap();
-                let _ = content.flow_control().release_capacity(piece.len());
-                body.extend_from_slice(&piece);
-            }
-            let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-                (name.as_str().to_owned(), value.to_str().unwrap().to_owned())
-            };
-            Answer {
-                status: head.status.as_u16(),
-                fields: head.headers.iter().map(field).collect(),
-                body,
-            }
-        })
-    }
+/// The answers over each version, in the order of [`ALL`].
+pub fn ask(
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> [quic::Answer; 3] {
+    ALL.map(|version| quic::run(quic::limited(over(version, site, address, method, path, fields))))
+}
 
-    fn ask_h3(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        quic::run(async {
-            let client = Raw::dial(&self.site, self.proxy.addresses[0]).await;
-            let mut all = vec![
-                (":method", method),
-                (":scheme", "https"),
-                (":authority", "localhost"),
-                (":path", path),
-            ];
-            all.extend_from_slice(fields);
-            let answer = client.ask(&all).await.unwrap();
-            Answer { status: answer.status, fields: answer.fields, body: answer.body }
-        })
+/// The first answer of [`ask`], whose statuses are to be the same.
+pub fn same(
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> quic::Answer {
+    let [h1, h2, h3] = ask(site, address, method, path, fields);
+    assert_eq!([h1.status, h2.status, h3.status], [h1.status; 3], "{method} {path} {fields:?}");
+    h1
+}
+
+async fn over(
+    version: Version,
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> quic::Answer {
+    match version {
+        Version::H1 => over_h1(site, address, method, path, fields).await,
+        Version::H2 => over_h2(site, address, method, path, fields).await,
+        Version::H3 => over_h3(site, address, method, path, fields).await,
     }
+}
+
+async fn over_h1(
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> quic::Answer {
+    let mut request =
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for (name, value) in fields {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    let text = over_tcp(site, address, &request).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    let fields: Vec<_> = lines.filter_map(field).collect();
+    let chunked = fields.iter().any(|(name, _)| name == "transfer-encoding");
+    quic::Answer {
+        status: status.parse().unwrap_or_else(|_| panic!("no response: {text:?}")),
+        fields,
+        interim: Vec::new(),
+        body: if chunked { unchunk(body) } else { body.as_bytes().to_vec() },
+        trailers: Vec::new(),
+    }
+}
+
+async fn over_h2(
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> quic::Answer {
+    let mut roots = RootCertStore::empty();
+    roots.add(site.der.clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let name = "localhost".try_into().unwrap();
+    let stream = TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut request =
+        http::Request::builder().method(method).uri(format!("https://localhost{path}"));
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let mut sender = sender.ready().await.unwrap();
+    let (response, _) = sender.send_request(request.body(()).unwrap(), true).unwrap();
+    let (parts, mut body) = response.await.unwrap().into_parts();
+    let mut content = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        content.extend_from_slice(&piece);
+        let _ = body.flow_control().release_capacity(piece.len());
+    }
+    driver.abort();
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    quic::Answer {
+        status: parts.status.as_u16(),
+        fields: parts.headers.iter().map(field).collect(),
+        interim: Vec::new(),
+        body: content,
+        trailers: Vec::new(),
+    }
+}
+
+async fn over_h3(
+    site: &Site,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    fields: &[Field<'_>],
+) -> quic::Answer {
+    let mut all = vec![
+        (":method", method),
+        (":scheme", "https"),
+        (":authority", "localhost"),
+        (":path", path),
+    ];
+    all.extend_from_slice(fields);
+    Raw::dial(site, address).await.ask(&all).await.unwrap()
 }
 
 fn unchunk(mut body: &str) -> Vec<u8> {
