@@ -7,12 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use evenkeel_codec::{BodyLength, HeadLimits, Parse, RequestContext, ResponseHead};
+use evenkeel_codec::{Parse, RequestContext, ResponseHead};
 
-use crate::http::multiplex::framing::{Chunked, Framing, Part};
-
-/// Heads that an exchange writes: a server's, which is bounded, and what is added to it.
-const LIMITS: HeadLimits = HeadLimits { head: 256 * 1024, line: 16 * 1024, fields: 1024 };
+use crate::http::multiplex::framing::{Framing, Part};
+use crate::http::own::ANSWER_LIMITS;
 
 /// See the module's head.
 pub(crate) struct MemoryStream {
@@ -86,7 +84,7 @@ impl Received {
     /// Interim heads are passed over.
     fn take_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let context = RequestContext { is_head: self.is_head, offers_upgrade: false };
-        let Ok(Parse::Complete(length)) = self.head.parse(bytes, &LIMITS, &context) else {
+        let Ok(Parse::Complete(length)) = self.head.parse(bytes, &ANSWER_LIMITS, &context) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
         if self.head.status < 200 {
@@ -94,12 +92,7 @@ impl Received {
             return Ok(length);
         }
         self.bytes.extend_from_slice(bytes.get(..length).unwrap_or_default());
-        self.framing = Some(match self.head.body {
-            BodyLength::None | BodyLength::Exact(0) => Framing::Ended,
-            BodyLength::Exact(length) => Framing::Exact(length),
-            BodyLength::Chunked => Framing::Chunked(Chunked::default()),
-            BodyLength::UntilClose => Framing::Endless,
-        });
+        self.framing = Some(Framing::of(self.head.body));
         Ok(length)
     }
 

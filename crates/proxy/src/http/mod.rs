@@ -19,6 +19,7 @@ pub(crate) mod hops;
 pub(crate) mod interim;
 pub(crate) mod local_reply;
 pub(crate) mod multiplex;
+pub(crate) mod own;
 pub(crate) mod patience;
 mod phrase;
 pub(crate) mod queue;

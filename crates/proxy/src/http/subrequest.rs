@@ -5,28 +5,24 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use evenkeel_codec::{HeadLimits, Parse, RequestError, ResponseHead};
-use evenkeel_config::model::{ListenerId, PoolId};
+use evenkeel_codec::ResponseHead;
+use evenkeel_config::model::PoolId;
 use evenkeel_runtime::{self as runtime, Timer};
 
 use crate::channel::Channel;
 use crate::channel::memory::{MemoryStream, Received};
 use crate::connection::Connection;
 use crate::failure::{Failure, Reason};
-use crate::generation::Generation;
 use crate::http::exchange::Exchange;
-use crate::http::forwarded::RequestId;
+use crate::http::own::Origin;
 use crate::http::{hops, tries};
 
-/// Heads that are made here, of a client's head at most.
-const LIMITS: HeadLimits = HeadLimits { head: 512 * 1024, line: 64 * 1024, fields: 2048 };
 /// Longest content of a request.
 pub(crate) const BODY_MAX: usize = 1024 * 1024;
 /// How long the end of one that is out of time may take.
@@ -96,21 +92,12 @@ pub(crate) fn ask(
 
 struct Prepared {
     connection: Connection,
-    of: Parent,
+    origin: Origin,
     text: Vec<u8>,
     said: Vec<u8>,
     body: Vec<u8>,
     pool: PoolId,
     received: Rc<RefCell<Received>>,
-}
-
-/// What is taken over from the exchange that it is because of.
-struct Parent {
-    generation: Rc<Generation>,
-    listener: ListenerId,
-    client: IpAddr,
-    trusted: bool,
-    request_id: RequestId,
 }
 
 impl Prepared {
@@ -138,13 +125,7 @@ impl Prepared {
         let stream = MemoryStream::new(parent.peer, parent.local, received.clone());
         Ok(Self {
             connection: Connection::of_stream(parent, Channel::Memory(stream)),
-            of: Parent {
-                generation: exchange.generation.clone(),
-                listener: exchange.listener_id(),
-                client: exchange.client,
-                trusted: exchange.trusted,
-                request_id: exchange.request_id.clone(),
-            },
+            origin: Origin::of(exchange),
             text,
             said: ask.said.to_vec(),
             body: ask.body.to_vec(),
@@ -155,23 +136,13 @@ impl Prepared {
 
     async fn run(self, within: Duration) -> Result<Answer, Failure> {
         let deadline = runtime::now() + within;
-        let Self { connection, of, text, said, body, pool, received } = self;
+        let Self { connection, origin, text, said, body, pool, received } = self;
         let worker = connection.worker.clone();
-        let (mut head, mut buffer) = (worker.heads.request(), worker.stock.take());
-        buffer.append(&text);
-        match head.parse(buffer.filled(), &LIMITS) {
-            Ok(Parse::Complete(length)) if length == text.len() => buffer.keep(length),
-            Ok(_) => return Err(Failure::new(Reason::BadRequest(RequestError::BadRequestLine))),
-            Err(error) => return Err(Failure::new(Reason::BadRequest(error))),
-        }
-        buffer.append(&body);
-        let mut exchange = Exchange::new(&connection, of.generation, of.listener, head, buffer);
-        exchange.is_own = true;
+        let mut exchange = origin.begin(&connection, &text)?;
+        exchange.buffer.append(&body);
         if !said.is_empty() {
             exchange.changes().request.lines = said;
         }
-        (exchange.client, exchange.trusted) = (of.client, of.trusted);
-        exchange.request_id = of.request_id;
         let result = in_time(&connection, deadline, tries::forward(&mut exchange, pool)).await;
         let failure = exchange.failure;
         worker.heads.give_request(exchange.head);

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use evenkeel_codec::caching::{Fields, Lifetime, RequestControl, Validators};
-use evenkeel_codec::{HeadLimits, Parse, RequestContext, ResponseHead};
+use evenkeel_codec::{Parse, RequestContext, ResponseHead};
 
 use super::marks::Since;
 use crate::http::forwarded;
-
-/// Heads that are made here, of a server's.
-const LIMITS: HeadLimits = HeadLimits { head: 256 * 1024, line: 16 * 1024, fields: 1024 };
+use crate::http::own::ANSWER_LIMITS;
 
 /// What is counted for an entry beside its bytes: its parts in memory, and its place in the store.
 const ENTRY_COST: u64 = 512;
@@ -34,7 +32,7 @@ impl Head {
         bytes.extend_from_slice(b"\r\n");
         let mut head = ResponseHead::default();
         let context = RequestContext::default();
-        match head.parse(&bytes, &LIMITS, &context) {
+        match head.parse(&bytes, &ANSWER_LIMITS, &context) {
             Ok(Parse::Complete(length)) if length == bytes.len() => {
                 Some(Self { head, bytes: bytes.into() })
             }

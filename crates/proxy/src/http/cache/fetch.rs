@@ -3,14 +3,13 @@
 //! fetch from the request to what becomes of its answer; `http/subrequest.rs` does the same for who
 //! wants one answer for himself.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evenkeel_codec::caching::{Fields, Validators};
-use evenkeel_codec::{Field, HeadLimits, Known, Parse, RequestHead};
-use evenkeel_config::model::{ListenerId, PoolId};
+use evenkeel_codec::{Field, Known, Parse, RequestHead};
+use evenkeel_config::model::PoolId;
 use evenkeel_runtime as runtime;
 
 use super::Cache;
@@ -23,14 +22,10 @@ use crate::channel::Channel;
 use crate::channel::fetched::FetchStream;
 use crate::connection::Connection;
 use crate::failure::{Failure, Reason};
-use crate::generation::Generation;
 use crate::http::exchange::Exchange;
-use crate::http::forwarded::{self, RequestId};
-use crate::http::{hops, tries};
+use crate::http::own::{Origin, REQUEST_LIMITS};
+use crate::http::{forwarded, hops, tries};
 use crate::policy::{Changes, Edits};
-
-/// Heads that are made here, of a client's head at most.
-const LIMITS: HeadLimits = HeadLimits { head: 512 * 1024, line: 64 * 1024, fields: 2048 };
 
 /// What a fetch came to, as soon as that is known.
 pub(super) enum Outcome {
@@ -106,11 +101,7 @@ impl Asked {
 /// A request that is about to be made.
 pub(super) struct Request {
     connection: Connection,
-    generation: Rc<Generation>,
-    listener: ListenerId,
-    client: IpAddr,
-    trusted: bool,
-    request_id: RequestId,
+    origin: Origin,
     changes: Changes,
     text: Vec<u8>,
     pool: PoolId,
@@ -132,7 +123,7 @@ impl Request {
     ) -> Result<Self, Failure> {
         let text = text(exchange, fetch.stale.as_deref().map(Entry::validators));
         let mut head = RequestHead::default();
-        match head.parse(&text, &LIMITS) {
+        match head.parse(&text, &REQUEST_LIMITS) {
             Ok(Parse::Complete(length)) if length == text.len() => {}
             _ => return Err(Failure::new(Reason::NoServers)),
         }
@@ -159,11 +150,7 @@ impl Request {
         let stream = FetchStream::new(parent.peer, parent.local, landing.clone());
         Ok(Self {
             connection: Connection::of_stream(parent, Channel::Fetch(Box::new(stream))),
-            generation: exchange.generation.clone(),
-            listener: exchange.listener_id(),
-            client: exchange.client,
-            trusted: exchange.trusted,
-            request_id: exchange.request_id.clone(),
+            origin: Origin::of(exchange),
             changes: Changes { request: edits, target, host, ..Changes::default() },
             text,
             pool,
@@ -188,19 +175,10 @@ impl Request {
 
     /// Whether the answer's end is its end.
     async fn make(self) -> Result<bool, Failure> {
-        let Self { connection, text, pool, .. } = self;
+        let Self { connection, origin, changes, text, pool, .. } = self;
         let worker = connection.worker.clone();
-        let (mut head, mut buffer) = (worker.heads.request(), worker.stock.take());
-        buffer.append(&text);
-        match head.parse(buffer.filled(), &LIMITS) {
-            Ok(Parse::Complete(length)) => buffer.keep(length),
-            _ => return Err(Failure::new(Reason::NoServers)), // it has been parsed before
-        }
-        let mut exchange = Exchange::new(&connection, self.generation, self.listener, head, buffer);
-        exchange.is_own = true;
-        (exchange.client, exchange.trusted) = (self.client, self.trusted);
-        exchange.request_id = self.request_id;
-        exchange.changed = Some(Box::new(self.changes));
+        let mut exchange = origin.begin(&connection, &text)?;
+        exchange.changed = Some(Box::new(changes));
         let result = tries::forward(&mut exchange, pool).await;
         let failure = exchange.failure;
         worker.heads.give_request(exchange.head);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use evenkeel_codec::caching::freshness::{self, Received};
 use evenkeel_codec::caching::storing::{self, Allowed};
 use evenkeel_codec::caching::{Fields, Lifetime, Refusal, ResponseControl, Vary, update};
-use evenkeel_codec::{BodyLength, HeadLimits, Parse, RequestContext, ResponseHead};
+use evenkeel_codec::{BodyLength, Parse, RequestContext, ResponseHead};
 use evenkeel_runtime as runtime;
 
 use super::body::{Piece, Writer, collect};
@@ -19,10 +19,9 @@ use super::fetch::{Answer, Asked, Fetch, Outcome, Shared, Why};
 use super::store::Slot;
 use super::{Cache, key};
 use crate::failure::{Failure, Reason};
-use crate::http::multiplex::framing::{Chunked, Framing, Part};
+use crate::http::multiplex::framing::{Framing, Part};
+use crate::http::own::ANSWER_LIMITS;
 
-/// Heads that an exchange writes: a server's, which is bounded, and what is added to it.
-const LIMITS: HeadLimits = HeadLimits { head: 256 * 1024, line: 16 * 1024, fields: 1024 };
 /// Bytes of an answer that is not stored, held for who reads it.
 const WINDOW: u64 = 128 * 1024;
 /// Pieces shorter than this on average are put together before they are stored.
@@ -132,7 +131,7 @@ impl Landing {
 
     fn take_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Ok(Parse::Complete(length)) =
-            self.head.parse(bytes, &LIMITS, &RequestContext::default())
+            self.head.parse(bytes, &ANSWER_LIMITS, &RequestContext::default())
         else {
             return Err(io::ErrorKind::InvalidData.into());
         };
@@ -142,12 +141,7 @@ impl Landing {
             self.head = head;
             return Ok(length);
         }
-        self.framing = Some(match head.body {
-            BodyLength::None | BodyLength::Exact(0) => Framing::Ended,
-            BodyLength::Exact(length) => Framing::Exact(length),
-            BodyLength::Chunked => Framing::Chunked(Chunked::default()),
-            BodyLength::UntilClose => Framing::Endless,
-        });
+        self.framing = Some(Framing::of(head.body));
         let bytes = bytes.get(..length).unwrap_or_default().into();
         self.judge(Head { head: *head, bytes });
         Ok(length)

@@ -2,6 +2,8 @@
 //! only there to frame it. The writer is our own pump, so anything unexpected is a defect here and
 //! ends the message; what servers send has been through the strict decoder before.
 
+use evenkeel_codec::BodyLength;
+
 /// Bytes of a trailer section; the pump's own bound is lower.
 const TRAILERS_MAX: usize = 64 * 1024;
 
@@ -54,6 +56,16 @@ pub(crate) enum Part {
 }
 
 impl Framing {
+    /// That of content with this length.
+    pub(crate) fn of(body: BodyLength) -> Self {
+        match body {
+            BodyLength::None | BodyLength::Exact(0) => Self::Ended,
+            BodyLength::Exact(length) => Self::Exact(length),
+            BodyLength::Chunked => Self::Chunked(Chunked::default()),
+            BodyLength::UntilClose => Self::Endless,
+        }
+    }
+
     /// What `bytes`, of which there is at least one, begin with.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Part {
         match self {

@@ -11,7 +11,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use evenkeel_codec::{BodyLength, HeadLimits, Parse, RequestContext, ResponseHead};
 
 use super::fields;
-use super::framing::{Chunked, Framing, Part};
+use super::framing::{Framing, Part};
 use super::transport::{Transport, Why};
 use super::trunk::Live;
 use super::websocket::Key;
@@ -265,10 +265,7 @@ impl ServerStream {
         } else {
             let framing = match head.body {
                 _ if head.status == 101 => Framing::Endless,
-                BodyLength::None | BodyLength::Exact(0) => Framing::Ended,
-                BodyLength::Exact(length) => Framing::Exact(length),
-                BodyLength::Chunked => Framing::Chunked(Chunked::default()),
-                BodyLength::UntilClose => Framing::Endless,
+                body => Framing::of(body),
             };
             transport.send_head(response, framing.is_ended())?;
             *output = if framing.is_ended() { Output::Ended } else { Output::Body(framing) };
